@@ -1,0 +1,94 @@
+"""Pydantic's verdicts as one line a user can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from attention_wavelets.errors import PipelineError, nearest
+
+__all__ = ["check"]
+
+Checked = TypeVar("Checked", bound=BaseModel)
+
+
+def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Checked:
+    """Build `schema` from plain values.
+
+    Parameters
+    ----------
+    schema
+        A class of `config.schema`.
+    values
+        The composed YAML as plain Python values.
+    where
+        The file the values came from; it starts the error message.
+
+    Raises
+    ------
+    PipelineError
+        Naming the file, the key, the rule, the value received and the allowed values.
+    """
+    try:
+        return schema.model_validate(values)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+        more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+        raise PipelineError(_sentence(schema, details[0]) + more, where) from None
+
+
+def _sentence(schema: type[BaseModel], detail: ErrorDetails) -> str:
+    path = [str(part) for part in detail["loc"]]
+    key = ".".join(path) or "the whole file"
+    kind = detail["type"]
+    context = detail.get("ctx", {})
+    value = detail.get("input")
+    if kind == "extra_forbidden":
+        allowed = sorted(_fields_at(schema, path[:-1]))
+        return (
+            f"unknown key '{key}'; {nearest(path[-1], allowed)}allowed here: {', '.join(allowed)}"
+        )
+    if kind == "missing":
+        return f"key '{key}' is missing"
+    if kind in {"literal_error", "union_tag_invalid"}:
+        expected = str(context.get("expected", context.get("expected_tags", "")))
+        options = [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
+        got = context.get("tag", value)
+        return f"{key}: '{got}' is not allowed; {nearest(str(got), options)}allowed: " + ", ".join(
+            options
+        )
+    if kind == "union_tag_not_found":
+        return f"key '{key}.kind' is missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if kind == "value_error":
+        return f"{key}: {message}"
+    return f"{key}: {message[:1].lower()}{message[1:]}, got {value!r}"
+
+
+def _fields_at(schema: type[BaseModel], path: Iterable[str]) -> set[str]:
+    """Field names of every class that can stand at `path` below `schema`."""
+    classes = {schema}
+    for part in path:
+        inside: set[type[BaseModel]] = set()
+        for cls in classes:
+            if part in cls.model_fields:
+                inside |= _classes_in(cls.model_fields[part].annotation)
+        tagged = {cls for cls in classes if _tag(cls) == part}
+        # The name of a union member and the index of a list entry are not fields.
+        classes = inside or tagged or classes
+    return {name for cls in classes for name in cls.model_fields}
+
+
+def _tag(cls: type[BaseModel]) -> str:
+    field = cls.model_fields.get("kind")
+    options = get_args(field.annotation) if field else ()
+    return str(options[0]) if options else ""
+
+
+def _classes_in(annotation: Any) -> set[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return {annotation}
+    return {cls for part in get_args(annotation) for cls in _classes_in(part)}

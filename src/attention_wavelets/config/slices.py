@@ -1,0 +1,197 @@
+"""Stage slices: the part of an experiment that decides one file, as canonical JSON.
+
+A slice is keyed by its stage's wildcards. Whatever is not in it cannot trigger a rerun, and
+whatever is in it triggers one, so each function below lists exactly what its stage reads.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from attention_wavelets.config.schema import Experiment, Measurement
+from attention_wavelets.errors import PipelineError
+
+__all__ = ["LOCK_FILE", "canonical", "read_lock", "slices"]
+
+LOCK_FILE = Path("model") / "revisions.lock.yaml"
+
+
+def canonical(value: Any) -> str:
+    """JSON with sorted keys and no spaces: equal content, equal bytes."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def read_lock(conf: Path) -> dict[str, str]:
+    """Resolved revisions, `repository@branch` -> commit; empty where none was locked yet."""
+    import yaml
+
+    path = conf / LOCK_FILE
+    if not path.is_file():
+        return {}
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError:
+        values = None
+    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
+        raise PipelineError(
+            "not a list of `repository@revision: commit`",
+            str(path),
+            "delete it and run `attention-wavelets lock`",
+        )
+    return {str(key): value for key, value in values.items()}
+
+
+def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Every slice of an experiment.
+
+    Parameters
+    ----------
+    experiment
+        What `config.compose.compose` returned.
+    lock
+        What `read_lock` returned.
+
+    Returns
+    -------
+    dict
+        Path below the results folder, without `.json`, to plain JSON-able values.
+    """
+    made = dict(_corpora(experiment))
+    made |= _models(experiment, lock or {})
+    for model in experiment.study.models:
+        made |= _cells(experiment, model)
+    return made | _study(experiment)
+
+
+def _plain(value: BaseModel) -> dict[str, Any]:
+    return value.model_dump(mode="json")
+
+
+def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    for name in experiment.study.models:
+        model = experiment.model[name]
+        source = model.source
+        base = experiment.model[source.of] if source.kind == "untrained" else None
+        origin = base.source if base is not None else source
+        key = f"{origin.repository}@{origin.revision}" if origin.kind == "hub" else ""
+        yield (
+            f"models/{name}/fetch",
+            {
+                "name": name,
+                "model": _plain(model),
+                "base": None if base is None else _plain(base),
+                "lock": {key: lock[key]} if key in lock else {},
+            },
+        )
+
+
+def _corpora(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+    for name, corpus in experiment.corpus.items():
+        yield f"corpora/{name}/build", {"name": name, "text": _plain(corpus.text)}
+
+
+def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
+    for corpus, cells in _by_corpus(experiment).items():
+        conditions = sorted({c for cell in cells for c in cell.conditions})
+        yield (
+            f"sequences/{model}/{corpus}",
+            {
+                "corpus": corpus,
+                "rules": _plain(experiment.corpus[corpus].sequences),
+                "conditions": {c: _plain(experiment.condition[c]) for c in conditions},
+            },
+        )
+        probes = {p for cell in cells for p in _probes(experiment, cell)}
+        yield (
+            f"signals/{model}/{corpus}",
+            {
+                "model": model,
+                "corpus": corpus,
+                "conditions": conditions,
+                "probes": {p: _plain(experiment.probe[p]) for p in sorted(probes)},
+            },
+        )
+        for cell in cells:
+            scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]
+            yield (
+                f"measures/{model}/{corpus}/{cell.protocol}",
+                {
+                    "conditions": sorted(cell.conditions),
+                    "scaled": sorted(scaled),
+                    "probes": sorted(cell.probes),
+                    "protocol": _plain(experiment.protocol[cell.protocol]),
+                },
+            )
+
+
+def _by_corpus(experiment: Experiment) -> dict[str, list[Measurement]]:
+    grouped: dict[str, list[Measurement]] = {}
+    for cell in experiment.study.measurements:
+        grouped.setdefault(cell.corpus, []).append(cell)
+    return grouped
+
+
+def _probes(experiment: Experiment, cell: Measurement) -> list[str]:
+    """Probes to extract: those measured and the one the protocol's local mass is read from."""
+    return [*cell.probes, experiment.protocol[cell.protocol].local_global.probe]
+
+
+def _study(experiment: Experiment) -> dict[str, Any]:
+    study = experiment.study
+    head = study.headline
+    cells = [
+        {"model": model, "corpus": cell.corpus, "protocol": cell.protocol}
+        for model in study.models
+        for cell in study.measurements
+    ]
+    scales = {
+        name: {"fraction": c.fraction, "method": c.method}
+        for name, c in sorted(experiment.condition.items())
+        if c.kind == "subsample"
+    }
+    headline = _plain(head) | {"probe": experiment.protocol[head.protocol].probe}
+    folder = f"studies/{experiment.study_name}"
+    corpora = {
+        name: {"text": _plain(c.text), "sequences": _plain(c.sequences)}
+        for name, c in experiment.corpus.items()
+    }
+    return {
+        f"{folder}/aggregate": {
+            "cells": cells,
+            "headline": headline,
+            "models": {
+                name: {"label": m.label, "of": getattr(m.source, "of", "")}
+                for name in study.models
+                for m in [experiment.model[name]]
+            },
+            "scales": scales,
+            "statistics": _plain(experiment.statistics),
+            "tokens": experiment.corpus[head.corpus].sequences.tokens,
+        },
+        f"{folder}/figures": {
+            "figures": list(study.figures),
+            "headline": headline,
+            "protocol": _plain(experiment.protocol[head.protocol]),
+            "settings": _plain(experiment.figure),
+        },
+        f"{folder}/report": {
+            "study": {
+                "name": experiment.study_name,
+                "title": study.title,
+                "description": study.description,
+            },
+            "figures": list(study.figures),
+            "headline": headline,
+            "models": list(study.models),
+            "corpora": corpora,
+            "conditions": {n: _plain(c) for n, c in experiment.condition.items()},
+            "measurements": [_plain(cell) for cell in study.measurements],
+            "protocol": _plain(experiment.protocol[head.protocol]),
+            "statistics": _plain(experiment.statistics),
+        },
+    }
