@@ -1,0 +1,86 @@
+"""Attention masks evaluated row by row, so that no queries x keys mask is ever held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.masking_utils import (
+    and_masks,
+    bidirectional_mask_function,
+    causal_mask_function,
+    padding_mask_function,
+    prepare_padding_mask,
+)
+
+__all__ = ["LazyMask", "build_mask"]
+
+
+class LazyMask:
+    """What a model's mask builder decided, kept as a function instead of a matrix.
+
+    Parameters
+    ----------
+    allowed
+        transformers' mask function of (batch, head, query, key) index tensors.
+    batch, queries, keys
+        Sizes of the mask.
+    query_offset, key_offset
+        Position of the first query and key.
+    plain
+        "causal" or "full" where the mask is exactly that and a fused kernel can serve, else "".
+    """
+
+    def __init__(
+        self,
+        allowed: Callable[..., Tensor],
+        batch: int,
+        queries: int,
+        keys: int,
+        query_offset: int,
+        key_offset: int,
+        plain: str,
+    ) -> None:
+        self.allowed = allowed
+        self.batch, self.queries, self.keys = batch, queries, keys
+        self.query_offset, self.key_offset = query_offset, key_offset
+        self.plain = plain
+
+    def rows(self, start: int, stop: int, device: torch.device) -> Tensor:
+        """Boolean mask of queries start:stop, shape (batch, 1, stop - start, keys)."""
+        sequence = torch.arange(self.batch, device=device)[:, None, None, None]
+        head = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=device)
+        query = torch.arange(start, stop, device=device)[None, None, :, None] + self.query_offset
+        key = torch.arange(self.keys, device=device)[None, None, None, :] + self.key_offset
+        mask = self.allowed(sequence, head, query, key)
+        return mask.expand(self.batch, 1, stop - start, self.keys)
+
+
+def build_mask(
+    batch_size: int,
+    q_length: int,
+    kv_length: int,
+    q_offset: int = 0,
+    kv_offset: int = 0,
+    mask_function: Callable[..., Tensor] = causal_mask_function,
+    attention_mask: Tensor | None = None,
+    **_: Any,
+) -> LazyMask:
+    """The mask function registered with transformers' `AttentionMaskInterface`."""
+    padding = prepare_padding_mask(attention_mask, kv_length, kv_offset)
+    plain = ""
+    if padding is None or bool(padding.all()):
+        padding = None
+        square = q_length == kv_length and q_offset == kv_offset
+        if mask_function is bidirectional_mask_function:
+            plain = "full"
+        elif mask_function is causal_mask_function and square:
+            plain = "causal"
+    allowed = (
+        mask_function
+        if padding is None
+        else and_masks(mask_function, padding_mask_function(padding))
+    )
+    return LazyMask(allowed, batch_size, q_length, kv_length, q_offset, kv_offset, plain)
