@@ -138,7 +138,7 @@ def _positions(shape: Shape) -> np.ndarray:
 
 PROBES: dict[str, ProbeSpec] = {
     "received": ProbeSpec("received", Received, "position", _positions),
-    "lag": ProbeSpec("lag", Lag, "lag", lag_axis),
+    "lag": ProbeSpec("lag", Lag, "lags", lag_axis),
     "last_query": ProbeSpec("last_query", LastQuery, "position", _positions, causal_only=True),
 }
 

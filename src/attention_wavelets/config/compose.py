@@ -18,6 +18,7 @@ from attention_wavelets.errors import PipelineError, unknown_name
 
 __all__ = [
     "MEMBER_GROUPS",
+    "check_member",
     "compose",
     "default_conf",
     "load_member",
@@ -155,7 +156,7 @@ def load_member(
         raise PipelineError(f"not valid YAML ({_first_line(error)})", where) from None
     if not isinstance(values, dict):
         raise PipelineError("must be a mapping of keys to values", where)
-    return _check_member(group, {str(key): value for key, value in values.items()}, where)
+    return check_member(group, {str(key): value for key, value in values.items()}, where)
 
 
 def _refuse_unstable(path: Path, where: str) -> None:
@@ -165,7 +166,8 @@ def _refuse_unstable(path: Path, where: str) -> None:
         )
 
 
-def _check_member(group: str, values: dict[str, Any], where: str) -> Any:
+def check_member(group: str, values: Mapping[str, Any], where: str) -> Any:
+    """Plain values as the class of their config group."""
     if group != "condition":
         return check(_CLASSES[group], values, where)
     holder = check(_Holder, {"condition": values}, where)

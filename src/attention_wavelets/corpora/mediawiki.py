@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import bz2
-import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
+from attention_wavelets.corpora.wikitext import FILE_NAMES, strip_markup
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["read_mediawiki", "strip_markup"]
+__all__ = ["read_mediawiki"]
 
 CHUNK_BYTES = 1 << 16
 BZIP2_MAGIC = b"BZh"
 
 # Numbers of the namespaces whose links show a picture or file the page, and say nothing in prose.
-FILE_NAMESPACES = {"6", "14"}
-ENGLISH_FILE_NAMES = frozenset({"file", "image", "media", "category"})
-
-# Elements whose content is no prose: tables, notes, formulas, pictures, listings.
-DROPPED_TAGS = frozenset(
-    {
-        "table", "tr", "td", "th", "ref", "references", "gallery", "imagemap", "math", "chem", "ce",
-        "timeline", "score", "hiero", "syntaxhighlight", "source", "pre", "templatedata", "graph",
-        "mapframe", "maplink", "inputbox", "categorytree", "style", "script", "section",
-    }
-)  # fmt: skip
+FILE_NAMESPACES = frozenset({"6", "14"})
 
 
 @dataclass
@@ -45,7 +35,7 @@ class _Page:
             and self.values.get("model", "wikitext") == "wikitext"
             and not self.redirect
             # Exports before 2012 carry no <redirect/>; "#REDIRECT" works on every wiki.
-            and not self.values.get("text", "").lstrip()[:9].upper() == "#REDIRECT"
+            and self.values.get("text", "").lstrip()[:9].upper() != "#REDIRECT"
         )
 
 
@@ -61,13 +51,13 @@ class _Pages:
 
     def __init__(self) -> None:
         self.finished: list[_Page] = []
-        self.file_names: set[str] = set(ENGLISH_FILE_NAMES)
+        self.file_names: set[str] = set(FILE_NAMES)
         self._page: _Page | None = None
         self._pieces: list[str] | None = None
         self._file_namespace = False
         self._root_seen = False
 
-    def doctype(self, name: str, public: str | None, system: str | None) -> None:
+    def doctype(self, name: str, _public: str | None, _system: str | None) -> None:
         raise ValueError(f"it declares a document type ({name}), which is refused")
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
@@ -142,16 +132,7 @@ def _articles(pages: _Pages) -> Iterator[tuple[str, str]]:
     names = frozenset(pages.file_names)
     for page in finished:
         if page.is_article():
-            yield page.values.get("title", "").strip(), strip_markup(page.values["text"], names)
-
-
-def strip_markup(wikitext: str, file_names: frozenset[str] = ENGLISH_FILE_NAMES) -> str:
-    """Return the prose of one page.
-
-    Templates, tables, notes, formulas, comments and links to pictures or categories go; links and
-    formatted text leave what the reader sees. Blank lines are collapsed to one between paragraphs.
-    `file_names` holds the lower-case names of the picture and category namespaces.
-    """
-    import mwparserfromhell
-
-    return _tidy(_prose(mwparserfromhell.parse(wikitext), file_names))
+            yield (
+                page.values.get("title", "").strip(),
+                strip_markup(page.values.get("text", ""), names),
+            )

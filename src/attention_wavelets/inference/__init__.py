@@ -1,0 +1,1 @@
+"""Intervals that count what is independent: documents, not heads or sequences."""

@@ -1,0 +1,48 @@
+# make run   set up and run the study `quickstart`
+# make test  set up and run the tests
+# Both need Python 3.11 or 3.12 and make; PYTHON=... picks an interpreter.
+
+SUPPORTED = 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c $(SUPPORTED) >/dev/null 2>&1 && echo $$p && break; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
+
+.PHONY: run test lint format clean
+
+# More options for Snakemake: make run ARGS='--config study=quickstart'
+run: $(VENV)/run.stamp
+	$(BIN)/snakemake --cores all $(ARGS)
+	@$(BIN)/attention-wavelets summary results/studies/quickstart
+
+test: $(VENV)/test.stamp
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check --compact-diff Snakefile workflow
+	$(BIN)/python -m pytest tests/workflow/test_lint.py
+
+format: $(VENV)/test.stamp
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed; make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/run.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e .
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) -e '.[dev]'
+	@touch $@ $(VENV)/run.stamp
+
+# Everything that was made; fetched models stay in the cache.
+clean:
+	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info

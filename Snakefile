@@ -1,0 +1,25 @@
+# attention-wavelets: what is studied stands in conf/, how one stage works in workflow/rules/.
+# `snakemake --cores all` runs the study `quickstart`; `--config study=<name>` another one.
+# On a workstation with a GPU: `--profile workflow/profiles/workstation`.
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/slices.smk"
+include: "workflow/rules/models.smk"
+include: "workflow/rules/corpora.smk"
+include: "workflow/rules/signals.smk"
+include: "workflow/rules/measures.smk"
+include: "workflow/rules/studies.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        STUDY + "/report.html",

@@ -1,0 +1,393 @@
+"""The command line: one subcommand per stage, and tools for people.
+
+A stage reads its settings from a slice (`--config`, as the workflow does) or composes them itself
+from Hydra overrides. Imports that cost time stand inside the functions that need them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from attention_wavelets.errors import PipelineError
+
+__all__ = ["main"]
+
+Arguments = argparse.Namespace
+Run = Callable[[Arguments], None]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand; an error is one line on standard error and exit code 1."""
+    arguments = _parser().parse_args(argv)
+    _log_to(getattr(arguments, "log", None))
+    try:
+        arguments.run(arguments)
+    except PipelineError as error:
+        return _fail(str(error))
+    except MemoryError:
+        return _fail("out of memory; lower runtime.batch_tokens or give the job more memory")
+    except OSError as error:
+        logging.getLogger(__name__).debug("details", exc_info=True)
+        where = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{where}{error.strerror or error}; check the path, its rights and the disk")
+    except KeyboardInterrupt:
+        return _fail("stopped; run again to go on")
+    return 0
+
+
+def _fail(message: str) -> int:
+    logging.getLogger(__name__).debug(message)
+    print(f"error: {message}", file=sys.stderr)  # noqa: T201
+    return 1
+
+
+def _log_to(path: Path | None) -> None:
+    """Everything worth keeping goes to the log file; the terminal gets progress and errors."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    logging.basicConfig(
+        filename=path, filemode="w", level=logging.INFO, format="%(asctime)s %(name)s %(message)s"
+    )
+    logging.getLogger("attention_wavelets").setLevel(logging.DEBUG)
+
+
+def _say(text: str) -> None:
+    print(text)  # noqa: T201
+
+
+def _parser() -> argparse.ArgumentParser:
+    from attention_wavelets import __version__
+
+    parser = argparse.ArgumentParser(prog="attention-wavelets", description=__doc__)
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for add in (
+        _add_fetch_model,
+        _add_build_corpus,
+        _add_encode_sequences,
+        _add_extract_signals,
+        _add_measure_heads,
+        _add_aggregate_study,
+        _add_plot_study,
+        _add_write_report,
+        _add_measure,
+        _add_profile,
+        _add_summary,
+        _add_ls,
+        _add_validate,
+        _add_lock,
+    ):
+        add(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Run, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _stage(commands: Any, name: str, run: Run, text: str, *keys: str) -> argparse.ArgumentParser:
+    """A stage takes --config FILE, or --<key> NAME for each of its wildcards and overrides."""
+    parser = _command(commands, name, run, text)
+    parser.add_argument("--config", type=Path, help="slice written by the workflow")
+    for key in keys:
+        parser.add_argument(f"--{key}", help=f"instead of --config: name of the {key}")
+    parser.add_argument("--log", type=Path, help="log file")
+    _add_overrides(parser)
+    return parser
+
+
+def _add_overrides(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("overrides", nargs="*", help="Hydra overrides, as in study=quickstart")
+    parser.add_argument("--conf", type=Path, help="folder of the YAML files")
+
+
+def _files(parser: argparse.ArgumentParser, *names: str) -> None:
+    for name in names:
+        parser.add_argument(f"--{name}", type=Path, required=True)
+
+
+def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
+    """The slice from --config, or composed from the overrides; either, not both."""
+    from attention_wavelets.config.compose import compose, default_conf
+    from attention_wavelets.config.slices import read_lock, slices
+    from attention_wavelets.errors import unknown_name
+    from attention_wavelets.store.atomic import read_json
+
+    names = {n: getattr(arguments, n, None) for n in ("model", "corpus", "protocol")}
+    if arguments.config is not None:
+        if arguments.overrides or any(names.values()):
+            raise PipelineError(
+                "--config and overrides exclude each other", "command line", "give one of them"
+            )
+        return dict(read_json(arguments.config))
+    conf = arguments.conf or default_conf()
+    experiment = compose(arguments.overrides, conf)
+    wanted = key.format(study=experiment.study_name, **names)
+    found = slices(experiment, read_lock(conf))
+    if wanted not in found:
+        raise unknown_name("slice", wanted, found, "command line")
+    return dict(found[wanted])
+
+
+def _add_fetch_model(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.schema import Model
+        from attention_wavelets.models.fetch import fetch_model
+        from attention_wavelets.store.atomic import write_json
+
+        config = _slice(arguments, "models/{model}/fetch")
+        base = config["base"]
+        manifest = fetch_model(
+            config["name"],
+            Model.model_validate(config["model"]),
+            None if base is None else Model.model_validate(base),
+            config["lock"],
+        )
+        write_json(arguments.out, manifest)
+
+    parser = _stage(commands, "fetch-model", run, "Fetch one model, write its manifest.", "model")
+    _files(parser, "out")
+
+
+def _add_build_corpus(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.corpus import build_corpus
+
+        build_corpus(_slice(arguments, "corpora/{corpus}/build"), arguments.out)
+
+    parser = _stage(commands, "build-corpus", run, "Write a corpus' documents.", "corpus")
+    _files(parser, "out")
+
+
+def _add_encode_sequences(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.corpus import encode_sequences
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "sequences/{model}/{corpus}")
+        manifest = read_json(arguments.manifest)
+        encode_sequences(config, manifest, arguments.documents, arguments.out)
+
+    text = "Cut documents into token sequences, under every condition."
+    parser = _stage(commands, "encode-sequences", run, text, "model", "corpus")
+    _files(parser, "manifest", "documents", "out")
+
+
+def _add_extract_signals(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.extract import extract_signals
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "signals/{model}/{corpus}")
+        if arguments.threads:
+            import torch
+
+            torch.set_num_threads(arguments.threads)
+        extract_signals(
+            config,
+            read_json(arguments.manifest),
+            arguments.sequences,
+            arguments.out,
+            arguments.work,
+            device=arguments.device,
+            batch_tokens=arguments.batch_tokens,
+        )
+
+    text = "Run a model and reduce its attention to signals."
+    parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
+    _files(parser, "manifest", "sequences", "out", "work")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--threads", type=int)
+
+
+def _add_measure_heads(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.measure import measure_heads
+
+        config = _slice(arguments, "measures/{model}/{corpus}/{protocol}")
+        tables = (arguments.heads, arguments.layers, arguments.model_table, arguments.pairs)
+        measure_heads(config, arguments.signals, *tables)
+
+    text = "Measure the signals of one model and corpus under one protocol."
+    parser = _stage(commands, "measure-heads", run, text, "model", "corpus", "protocol")
+    _files(parser, "signals", "heads", "layers", "model-table", "pairs")
+
+
+def _add_aggregate_study(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.aggregate import aggregate_study
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "studies/{study}/aggregate")
+        manifests = {m["name"]: m for m in map(read_json, arguments.manifests)}
+        outputs = (arguments.heads, arguments.models, arguments.pairs)
+        aggregate_study(config, manifests, arguments.measures, *outputs)
+
+    text = "Join the measures of every model of a study."
+    parser = _stage(commands, "aggregate-study", run, text)
+    parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--measures", type=Path, nargs="+", required=True, help="folders")
+    _files(parser, "heads", "models", "pairs")
+
+
+def _add_plot_study(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.publish import plot_study
+
+        config = _slice(arguments, "studies/{study}/figures")
+        tables = (arguments.heads, arguments.models, arguments.pairs)
+        plot_study(config, *tables, arguments.out)
+
+    parser = _stage(commands, "plot-study", run, "Draw the figures of a study.")
+    _files(parser, "heads", "models", "pairs", "out")
+
+
+def _add_write_report(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.publish import write_study_report
+
+        config = _slice(arguments, "studies/{study}/report")
+        tables = (arguments.heads, arguments.models, arguments.pairs)
+        write_study_report(
+            config,
+            arguments.manifests,
+            arguments.signals,
+            *tables,
+            arguments.figures,
+            arguments.out,
+        )
+
+    parser = _stage(commands, "write-report", run, "Write the report of a study.")
+    parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--signals", type=Path, nargs="+", required=True)
+    _files(parser, "heads", "models", "pairs", "figures", "out")
+
+
+def _add_measure(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.compose import default_conf, load_member
+        from attention_wavelets.stages.measure import measure_array
+
+        conf = arguments.conf or default_conf()
+        protocol = load_member("protocol", arguments.protocol, conf, {})
+        count = measure_array(arguments.signals, protocol, arguments.out)
+        _say(f"{count} signals measured: {arguments.out}")
+
+    text = "Measure any array of signals (last axis = position): one row per signal, in order."
+    parser = _command(commands, "measure", run, text)
+    parser.add_argument("signals", type=Path, help="a .npy file of non-negative rows")
+    parser.add_argument("--protocol", default="paper")
+    parser.add_argument("--conf", type=Path, help="folder of the YAML files")
+    _files(parser, "out")
+
+
+def _add_profile(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.compose import default_conf
+        from attention_wavelets.stages.profile import profile_model
+
+        conf = arguments.conf or default_conf()
+        out = arguments.out or Path(f"{arguments.model.resolve().name}-profile.html")
+        profile_model(
+            arguments.model,
+            arguments.text,
+            out,
+            conf=conf,
+            tokens=arguments.tokens,
+            count=arguments.sequences,
+            device=arguments.device,
+        )
+        _say(f"profile: {out}")
+
+    text = "One page on your own model: a local folder or GGUF file, and a text of yours."
+    parser = _command(commands, "profile", run, text)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--text", type=Path, required=True, help="a text file or a folder of them")
+    parser.add_argument("--out", type=Path, help="HTML file; default <model>-profile.html")
+    parser.add_argument("--tokens", type=int, default=96)
+    parser.add_argument("--sequences", type=int, default=32, help="at most this many")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--conf", type=Path, help="folder of the YAML files")
+
+
+def _add_summary(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.report.summary import terminal_table
+        from attention_wavelets.store.tables import read_csv
+
+        _say(terminal_table(read_csv(arguments.study / "models.csv")))
+        _say(f"\nreport: {arguments.study / 'report.html'}")
+
+    text = "Print a finished study's table and where its report is."
+    parser = _command(commands, "summary", run, text)
+    parser.add_argument("study", type=Path, help="folder, as in results/studies/quickstart")
+
+
+def _add_ls(commands: Any) -> None:
+    from attention_wavelets.config.compose import MEMBER_GROUPS, default_conf, options
+
+    groups = {"corpora" if g == "corpus" else f"{g}s": g for g in MEMBER_GROUPS}
+    groups["studies"] = "study"
+
+    def run(arguments: Arguments) -> None:
+        if arguments.what == "figures":
+            from typing import get_args
+
+            from attention_wavelets.config.schema import FigureName
+
+            names = list(get_args(FigureName))
+        else:
+            names = options(arguments.conf or default_conf(), groups[arguments.what])
+        _say("\n".join(names))
+
+    parser = _command(commands, "ls", run, "List the names that YAML files can use.")
+    parser.add_argument("what", choices=sorted([*groups, "figures"]))
+    parser.add_argument("--conf", type=Path, help="folder of the YAML files")
+
+
+def _add_validate(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.compose import compose, default_conf
+        from attention_wavelets.config.slices import canonical, read_lock, slices
+
+        conf = arguments.conf or default_conf()
+        experiment = compose(arguments.overrides, conf)
+        made = slices(experiment, read_lock(conf))
+        if arguments.slices:
+            _say("\n".join(f"{key} {canonical(made[key])}" for key in sorted(made)))
+        _say(
+            f"study '{experiment.study_name}' is valid: {len(experiment.study.models)} models, "
+            f"{len(experiment.study.measurements)} measurements, {len(made)} slices"
+        )
+
+    parser = _command(commands, "validate", run, "Check a study's YAML without running anything.")
+    parser.add_argument("--slices", action="store_true", help="print every slice")
+    _add_overrides(parser)
+
+
+def _add_lock(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.compose import compose, default_conf
+        from attention_wavelets.config.slices import LOCK_FILE, read_lock
+        from attention_wavelets.models.lock import resolve_lock, write_lock
+
+        conf = arguments.conf or default_conf()
+        found = resolve_lock(compose(arguments.overrides, conf).model)
+        if not found:
+            _say("no model of this study comes from the hub: nothing to lock")
+            return
+        write_lock(conf / LOCK_FILE, {**read_lock(conf), **found})
+        _say("\n".join(f"{key}: {commit}" for key, commit in sorted(found.items())))
+
+    text = "Resolve the study's branches and tags to commits in conf/model/revisions.lock.yaml."
+    parser = _command(commands, "lock", run, text)
+    _add_overrides(parser)

@@ -1,0 +1,56 @@
+"""Which modules decide a stage's numbers: inputs of its rule, so that an edit reruns it."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from attention_wavelets.errors import unknown_name
+
+__all__ = ["STAGE_SOURCES", "code_digest", "stage_sources"]
+
+PACKAGE = Path(__file__).parents[1]
+
+# Only what decides the content of the output; readers, writers and messages are left out.
+STAGE_SOURCES: dict[str, tuple[str, ...]] = {
+    "fetch_model": ("models/facts.py",),
+    "build_corpus": (
+        "corpora/documents.py",
+        "corpora/mediawiki.py",
+        "corpora/plain.py",
+        "corpora/wikitext.py",
+    ),
+    "encode_sequences": (
+        "corpora/sequences.py",
+        "corpora/conditions.py",
+        "corpora/tokens.py",
+    ),
+    "extract_signals": ("attention/*.py", "models/load.py"),
+    "measure_heads": ("measures/*.py", "stages/measure.py"),
+    "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
+    "plot_study": ("report/figures/*.py", "nulls/*.py"),
+    "write_report": ("report/*.py", "report/*.html"),
+}
+
+
+def stage_sources(stage: str) -> list[str]:
+    """Paths of the stage's modules, sorted.
+
+    Raises
+    ------
+    PipelineError
+        For a stage that is not in STAGE_SOURCES.
+    """
+    if stage not in STAGE_SOURCES:
+        raise unknown_name("stage", stage, STAGE_SOURCES)
+    found = {path for pattern in STAGE_SOURCES[stage] for path in PACKAGE.glob(pattern)}
+    return sorted(map(str, found))
+
+
+def code_digest(stage: str) -> str:
+    """sha256 over the stage's modules, for keys of cached work."""
+    digest = hashlib.sha256()
+    for path in stage_sources(stage):
+        digest.update(Path(path).name.encode())
+        digest.update(Path(path).read_bytes())
+    return digest.hexdigest()

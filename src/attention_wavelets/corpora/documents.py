@@ -1,0 +1,58 @@
+"""Documents: titled texts read from the files of a corpus, whatever their format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from attention_wavelets.config.schema import Text
+from attention_wavelets.corpora.mediawiki import read_mediawiki
+from attention_wavelets.corpora.plain import read_jsonl, read_parquet, read_text
+from attention_wavelets.errors import PipelineError, unknown_name
+
+__all__ = ["READERS", "Document", "read_documents"]
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text with its title; statistics cluster on documents."""
+
+    title: str
+    text: str
+
+
+Reader = Callable[[Path, Text], Iterator[tuple[str, str]]]
+
+# One entry per value of `format`: how a file gives pairs of title and text.
+READERS: dict[str, Reader] = {
+    "mediawiki": lambda path, _text: read_mediawiki(path),
+    "text": lambda path, _text: read_text(path),
+    "jsonl": lambda path, text: read_jsonl(path, text.field),
+    "parquet": lambda path, text: read_parquet(path, text.field),
+}
+
+
+def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
+    """Yield the documents of `files`, in order, one in memory at a time.
+
+    Documents shorter than `text.min_characters` (characters of the text without white space at its
+    ends) and those of white space alone are dropped. No file, a missing or damaged file and a
+    format without reader are `PipelineError`s; damage may be met after documents were yielded.
+    """
+    if text.format not in READERS:
+        raise unknown_name("format", text.format, READERS, "corpus")
+    if not files:
+        raise PipelineError(
+            f"no file matches '{text.files}'", text.title, "correct `files` or `source`"
+        )
+    return _documents(READERS[text.format], text, files)
+
+
+def _documents(reader: Reader, text: Text, files: list[Path]) -> Iterator[Document]:
+    # A document without a character has nothing to cut sequences from.
+    least = max(text.min_characters, 1)
+    for path in files:
+        for title, body in reader(path, text):
+            if len(body.strip()) >= least:
+                yield Document(title, body)

@@ -1,0 +1,70 @@
+"""Shannon entropies in nats, with 0 log 0 = 0."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import xlogy
+
+from attention_wavelets.measures.arrays import FloatArray
+
+__all__ = ["entropy", "positional_entropy", "window_entropy"]
+
+
+def entropy(weights: ArrayLike) -> FloatArray:
+    """H = -sum p ln p with p = weights / sum of weights, over the last axis, in nats.
+
+    Parameters
+    ----------
+    weights
+        (..., K), non-negative; they need not sum to 1.
+
+    Returns
+    -------
+    FloatArray
+        (...), in [0, ln K]; NaN where the weights sum to zero.
+    """
+    values = np.asarray(weights, dtype=np.float64)
+    total = values.sum(axis=-1, keepdims=True)
+    shares = np.divide(values, total, out=np.full(values.shape, np.nan), where=total > 0)
+    # 0 - x instead of -x: a point mass has entropy 0, not -0.
+    return np.asarray(0.0 - xlogy(shares, shares).sum(axis=-1))
+
+
+def positional_entropy(a: ArrayLike) -> FloatArray:
+    """Entropy over positions, H(a), of signals (..., N), in [0, ln N] nats.
+
+    The measure keeps no order: permuting the positions changes nothing.
+    """
+    return entropy(a)
+
+
+def window_entropy(a: ArrayLike, width: int) -> FloatArray:
+    """Mean entropy within consecutive blocks of `width` positions, in nats.
+
+    Each block is renormalised to sum 1; blocks without mass and a last partial block are left
+    out; the blocks that remain count alike, whatever their mass.
+
+    Parameters
+    ----------
+    a
+        (..., N), non-negative.
+    width
+        W, at least 1.
+
+    Returns
+    -------
+    FloatArray
+        (...), in [0, ln W]; NaN where N < W or no whole block has mass.
+    """
+    if width < 1:
+        raise ValueError(f"`width` must be at least 1, got {width}")
+    values = np.asarray(a, dtype=np.float64)
+    count = values.shape[-1] // width
+    blocks = values[..., : count * width].reshape(*values.shape[:-1], count, width)
+    inside = entropy(blocks)
+    used = ~np.isnan(inside)
+    number = used.sum(axis=-1)
+    summed = np.where(used, inside, 0.0).sum(axis=-1)
+    out = np.full(number.shape, np.nan)
+    return np.asarray(np.divide(summed, number, out=out, where=number > 0))

@@ -1,0 +1,183 @@
+"""Config, tokenizer and weights of a fetched model, ready for a forward pass."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.models.files import layout
+from attention_wavelets.models.locate import locate_files
+from attention_wavelets.models.quiet import quiet, translated
+
+__all__ = [
+    "load_config",
+    "load_model",
+    "load_tokenizer",
+    "open_config",
+    "open_tokenizer",
+    "raw_config",
+]
+
+_log = logging.getLogger(__name__)
+# Keeps the streams of weights apart from other uses of the same seed.
+_WEIGHTS_STREAM = 0x57454947
+
+
+def load_config(manifest: dict[str, Any]) -> Any:
+    """The transformers config of a fetched model; an untrained one has its initializer_range."""
+    config = open_config(locate_files(manifest), manifest["name"])
+    if manifest["untrained"]:
+        config.get_text_config().initializer_range = manifest["untrained"]["initializer_range"]
+    return config
+
+
+def load_tokenizer(manifest: dict[str, Any]) -> Any:
+    """The tokenizer of a fetched model (an untrained twin has its base's)."""
+    return open_tokenizer(locate_files(manifest), manifest["name"])
+
+
+def load_model(
+    manifest: dict[str, Any], device: str = "cpu", attn_implementation: str | None = None
+) -> Any:
+    """The base model (no language-model head) in evaluation mode, in the manifest's dtype.
+
+    Parameters
+    ----------
+    manifest
+        What `fetch_model` returned.
+    device
+        Where the weights go.
+    attn_implementation
+        Name of a registered attention function; None leaves transformers' choice.
+
+    Raises
+    ------
+    PipelineError
+        A file is gone or damaged, a weight is missing, has another shape than the config says, or
+        is not finite. A missing pooler is drawn afresh: it comes after attention and is never read.
+    """
+    import torch
+
+    dtype = getattr(torch, manifest["dtype"])
+    with torch.random.fork_rng(devices=[]):
+        if manifest["untrained"]:
+            model = _untrained(manifest, attn_implementation)
+        else:
+            model = _trained(manifest, dtype, attn_implementation)
+    # Drawn in float32 and then rounded, so that a twin is the same model in every dtype.
+    model = model.to(dtype).eval()
+    _check_finite(model, manifest["name"])
+    return model.to(device)
+
+
+def open_config(paths: dict[str, Path], where: str) -> Any:
+    """Read the config among a model's files; `where` names the model in errors."""
+    from transformers import AutoConfig
+
+    folder, options, main = _entry(paths)
+    kind = "" if options else f", model_type '{raw_config(paths, where).get('model_type')}'"
+    what = (
+        "damaged GGUF file, or of an unknown architecture"
+        if options
+        else f"cannot read the config{kind}"
+    )
+    with quiet(), translated(what, f"{where} ({main})", _TODO):
+        return AutoConfig.from_pretrained(folder, **options, **_SAFE)
+
+
+def open_tokenizer(paths: dict[str, Path], where: str) -> Any:
+    """Read the tokenizer among a model's files; `where` names the model in errors."""
+    from transformers import AutoTokenizer
+
+    folder, options, main = _entry(paths)
+    todo = "put its tokenizer files (tokenizer.json, tokenizer_config.json) beside the weights"
+    with quiet(), translated("cannot read the tokenizer", f"{where} ({main})", todo):
+        return AutoTokenizer.from_pretrained(folder, **options, **_SAFE)
+
+
+def raw_config(paths: dict[str, Path], where: str) -> dict[str, Any]:
+    """config.json as it was written, without the values transformers fills in; {} for GGUF."""
+    _, options, main = _entry(paths)
+    if options:
+        return {}
+    with translated("config.json is not valid JSON", f"{where} ({main})", _TODO):
+        raw = json.loads(Path(main).read_text(encoding="utf-8"))
+    if not isinstance(raw, dict):
+        raise PipelineError("config.json is not a mapping", f"{where} ({main})", _TODO)
+    return raw
+
+
+_SAFE = {"trust_remote_code": False, "local_files_only": True}
+_TODO = "fetch or save the model again, or update transformers"
+
+
+def _entry(paths: dict[str, Path]) -> tuple[str, dict[str, str], str]:
+    """Folder, GGUF option and main file for transformers' `from_pretrained`."""
+    folder, gguf = layout(list(paths))
+    main = str(Path(folder) / (gguf or "config.json"))
+    path = paths[main if main in paths else main.removeprefix("./")]
+    # Keep the name as it lies in the folder: a hub snapshot is a folder of links.
+    return str(path.parent), {"gguf_file": path.name} if gguf else {}, str(path)
+
+
+def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | None) -> Any:
+    from transformers import AutoModel
+
+    name = manifest["name"]
+    paths = locate_files(manifest)
+    folder, options, main = _entry(paths)
+    extra: dict[str, Any] = dict(options)
+    if not options:
+        extra["use_safetensors"] = True
+    if attn_implementation is not None:
+        extra["attn_implementation"] = attn_implementation
+    with quiet(), translated("cannot load the weights", f"{name} ({main})", _TODO):
+        model, info = AutoModel.from_pretrained(
+            folder, dtype=dtype, output_loading_info=True, **extra, **_SAFE
+        )
+    missing = sorted(str(key) for key in info["missing_keys"])
+    unused = [key for key in missing if key.split(".")[0] == "pooler"]
+    wanted = [key for key in missing if key not in unused]
+    if wanted:
+        raise PipelineError(
+            f"{len(wanted)} weights are not in the file, the first is {wanted[0]}",
+            f"{name} ({main})",
+            "config and weights belong to different models, or the file is incomplete",
+        )
+    if info["mismatched_keys"]:
+        raise PipelineError(
+            f"weights have other shapes than the config says: {info['mismatched_keys'][0]}",
+            f"{name} ({main})",
+            "config and weights belong to different models",
+        )
+    if unused:
+        _log.info("%s: %s drawn afresh, as nothing reads the pooler", name, ", ".join(unused))
+    return model
+
+
+def _untrained(manifest: dict[str, Any], attn_implementation: str | None) -> Any:
+    """Fresh weights by the architecture's own rule with the manifest's standard deviation."""
+    import torch
+    from transformers import AutoModel
+
+    config = load_config(manifest)
+    extra = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
+    sequence = np.random.SeedSequence([manifest["untrained"]["seed"], _WEIGHTS_STREAM])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
+    builder: Any = AutoModel
+    todo = "check the base model"
+    with quiet(), translated("cannot build the untrained model", manifest["name"], todo):
+        return builder.from_config(config, dtype=torch.float32, trust_remote_code=False, **extra)
+
+
+def _check_finite(model: Any, name: str) -> None:
+    for key, parameter in model.named_parameters():
+        if not bool(parameter.isfinite().all()):
+            raise PipelineError(
+                f"NaN or infinity in weight {key}", name, "the weights are damaged; fetch again"
+            )

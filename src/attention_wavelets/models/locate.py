@@ -1,0 +1,46 @@
+"""Find a fetched model's files again, from its manifest alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from attention_wavelets.config.schema import HubSource, LocalSource, WheelSource
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.sources.hub import hub_paths
+from attention_wavelets.sources.wheel import wheel_paths
+
+__all__ = ["locate_files"]
+
+_SOURCE: TypeAdapter[HubSource | WheelSource | LocalSource] = TypeAdapter(
+    HubSource | WheelSource | LocalSource
+)
+
+
+def locate_files(manifest: dict[str, Any]) -> dict[str, Path]:
+    """Name -> path of every file of a manifest, checked for presence and size; no network.
+
+    An untrained twin has the config and tokenizer files of its base.
+    """
+    source = _SOURCE.validate_python(manifest["origin"])
+    entries = {entry["name"]: entry for entry in manifest["files"]}
+    if isinstance(source, HubSource):
+        paths = hub_paths(source, manifest["revision"], list(entries))
+    elif isinstance(source, WheelSource):
+        paths = wheel_paths(source)
+    else:
+        paths = {name: Path(entry["path"]) for name, entry in entries.items()}
+    found = {}
+    for name, entry in entries.items():
+        path = paths.get(name)
+        if path is None or not path.is_file() or path.stat().st_size != entry["size"]:
+            local = isinstance(source, LocalSource)
+            raise PipelineError(
+                f"{name} is gone or changed" if local else f"{name} is gone from the cache",
+                manifest["name"],
+                "delete the manifest and run again",
+            )
+        found[name] = path
+    return found

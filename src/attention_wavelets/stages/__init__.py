@@ -1,0 +1,1 @@
+"""One module per stage: read, compute with a room's functions, write. Called by `cli`."""

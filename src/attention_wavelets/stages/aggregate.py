@@ -1,0 +1,194 @@
+"""Stage aggregate_study: tables of every model to one table per head and one row per model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from attention_wavelets.inference.intervals import Interval, clustered_t
+from attention_wavelets.store.tables import (
+    TableWriter,
+    iterate_table,
+    read_table,
+    table_writer,
+    write_csv,
+)
+
+__all__ = ["aggregate_study"]
+
+_KEYS = ("condition", "reference", "probe", "sequence", "document", "layer", "head")
+
+# Name of a per-sequence column, name in models.csv. The second is the paper's where it has one.
+_HEADLINE = {
+    "spectral_entropy_mean": "spectral_entropy_mean",
+    "spectral_entropy_std": "spectral_entropy_std",
+    "spectral_entropy_iqr": "spectral_entropy_iqr",
+    "selectivity_mean": "frequency_selectivity_mean",
+    "selectivity_std": "frequency_selectivity_std",
+    "selectivity_iqr": "frequency_selectivity_iqr",
+    "position_spectrum_correlation": "position_spectrum_correlation",
+    "reconstruction_error_mean": "reconstruction_error_mean",
+    "positional_entropy_mean": "positional_entropy_mean",
+    "band_low_mean": "band_low_mean",
+    "band_mid_mean": "band_mid_mean",
+    "band_high_mean": "band_high_mean",
+    "local_global_ratio_mean": "local_global_ratio_mean",
+}
+
+
+def aggregate_study(
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    measures: Sequence[Path],
+    heads: Path,
+    models: Path,
+    pairs: Path,
+) -> None:
+    """Write the study's tables.
+
+    Parameters
+    ----------
+    config
+        The slice.
+    manifests
+        Model name -> manifest.
+    measures
+        Folder of each cell's tables, in the order of `config["cells"]`.
+    heads, models, pairs
+        Files to write: Parquet, CSV, Parquet.
+    """
+    cells = list(zip(config["cells"], measures, strict=True))
+    with table_writer(heads) as writer:
+        for cell, folder in cells:
+            for frame in iterate_table(folder / "heads.parquet"):
+                writer.append(_head_rows(cell, frame, config["statistics"]))
+    with table_writer(pairs) as writer:
+        _copy_pairs(cells, writer)
+    head = config["headline"]
+    rows = [
+        _model_row(config, manifests[cell["model"]], read_table(folder / "model.parquet"))
+        for cell, folder in cells
+        if (cell["corpus"], cell["protocol"]) == (head["corpus"], head["protocol"])
+    ]
+    write_csv(models, pd.DataFrame(rows))
+
+
+def _copy_pairs(cells: Sequence[tuple[Any, Path]], writer: TableWriter) -> None:
+    for cell, folder in cells:
+        for frame in iterate_table(folder / "pairs.parquet"):
+            for position, key in enumerate(("model", "corpus", "protocol")):
+                frame.insert(position, key, cell[key])
+            writer.append(frame)
+
+
+def _interval(values: np.ndarray, documents: np.ndarray, statistics: Mapping[str, Any]) -> Interval:
+    return clustered_t(
+        values, documents, statistics["confidence"], min_clusters=statistics["min_documents"]
+    )
+
+
+def _head_rows(
+    cell: Mapping[str, str], frame: pd.DataFrame, statistics: Mapping[str, Any]
+) -> pd.DataFrame:
+    """One layer's heads, averaged over sequences with clustered intervals."""
+    frame = frame.sort_values(["sequence", "head"], kind="stable")
+    n_heads = int(frame["head"].max()) + 1
+    names = [name for name in frame.columns if name not in (*_KEYS, "reason")]
+    values = frame[names].to_numpy().reshape(-1, n_heads, len(names))
+    first = frame.iloc[0]
+    documents = frame["document"].to_numpy()[::n_heads]
+    interval = _interval(values, documents, statistics)
+    columns = {
+        "model": cell["model"],
+        "corpus": cell["corpus"],
+        "condition": first["condition"],
+        "reference": first["reference"],
+        "probe": first["probe"],
+        "protocol": cell["protocol"],
+        "layer": np.full(n_heads, first["layer"], dtype=np.int16),
+        "head": np.arange(n_heads, dtype=np.int16),
+        "n_sequences": np.int32(len(values)),
+        "n_documents": np.int32(len(np.unique(documents))),
+    }
+    for index, name in enumerate(names):
+        columns[f"{name}_mean"] = interval.mean[:, index]
+        columns[f"{name}_se"] = interval.standard_error[:, index]
+        columns[f"{name}_low"] = interval.low[:, index]
+        columns[f"{name}_high"] = interval.high[:, index]
+    return pd.DataFrame(columns)
+
+
+def _model_row(
+    config: Mapping[str, Any], manifest: Mapping[str, Any], table: pd.DataFrame
+) -> dict[str, Any]:
+    """One line of models.csv: facts, then each statistic with its interval."""
+    head = config["headline"]
+    mine = table[table["probe"] == head["probe"]]
+    rows = mine[mine["condition"] == head["condition"]]
+    facts = manifest["facts"]
+    entry = config["models"][manifest["name"]]
+    row = {
+        "model": manifest["name"],
+        "label": f"{entry['label']} ({_kind(manifest)})",
+        "trained": not entry["of"],
+        "of": entry["of"],
+        "position_encoding": facts["position_encoding"],
+        "causal": facts["causal"],
+        "quantisation": manifest["quantisation"],
+        "tuning": manifest["tuning"],
+        "dtype": manifest["dtype"],
+        "parameters": facts["parameters"],
+        "layers": facts["layers"],
+        "heads_per_layer": facts["heads"],
+        "revision": manifest["revision"],
+        "locked": manifest["locked"],
+        "corpus": head["corpus"],
+        "protocol": head["protocol"],
+        "condition": head["condition"],
+        "probe": head["probe"],
+        "tokens": config["tokens"],
+        "n_sequences": len(rows),
+        "n_documents": rows["document"].nunique(),
+    }
+    for name, (values, documents) in _statistics(config, mine, rows):
+        interval = _interval(values, documents, config["statistics"])
+        row[name] = float(interval.mean)
+        row[f"{name}_low"] = float(interval.low)
+        row[f"{name}_high"] = float(interval.high)
+    return row
+
+
+def _kind(manifest: Mapping[str, Any]) -> str:
+    """Quantisation and tuning, printed beside every number of a model."""
+    weights = manifest["quantisation"]
+    named = [] if weights == "none" else [weights]
+    return ", ".join([*named, manifest["tuning"]])
+
+
+def _statistics(
+    config: Mapping[str, Any], mine: pd.DataFrame, rows: pd.DataFrame
+) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    documents = rows["document"].to_numpy()
+    for name, printed in _HEADLINE.items():
+        if name in rows:
+            yield printed, (rows[name].to_numpy(), documents)
+    for name in rows.columns:
+        if name.startswith("window_entropy_") and name.endswith("_mean") and "nats" not in name:
+            width = name.removeprefix("window_entropy_").removesuffix("_mean")
+            yield f"window_entropy_{width}_tokens", (rows[name].to_numpy(), documents)
+    for name in rows.columns:
+        scale = name.removeprefix("wavelet_entropy_").removesuffix("_mean")
+        if name.startswith("wavelet_entropy_") and scale.isdigit():
+            yield f"wavelet_entropy_scale_{scale}", (rows[name].to_numpy(), documents)
+    for condition, scale in config["scales"].items():
+        compared = mine[mine["condition"] == condition]
+        fraction = f"{scale['fraction']:g}".replace(".", "_")
+        suffix = "" if scale["method"] == "stride" else f"_{scale['method']}"
+        if len(compared):
+            values = compared["scale_sensitivity_mean"].to_numpy()
+            name = f"scale_sensitivity_{fraction}{suffix}"
+            yield name, (values, compared["document"].to_numpy())

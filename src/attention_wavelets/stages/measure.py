@@ -1,0 +1,308 @@
+"""Stage measure_heads: signals to tables, one layer at a time so that memory stays flat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from attention_wavelets.config.schema import PaperProtocol
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.measures.correlation import signal_correlation
+from attention_wavelets.measures.measured import Measured
+from attention_wavelets.measures.paper import (
+    compare_signals,
+    measure_layers,
+    measure_locality,
+    measure_signals,
+)
+from attention_wavelets.store.arrays import open_group
+from attention_wavelets.store.tables import TableWriter, table_writer
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["DISPERSED", "layer_table", "measure_array", "measure_heads"]
+
+# Measures whose spread over heads the paper's tables print.
+DISPERSED = ("spectral_entropy", "selectivity")
+
+
+# Coordinate of the probe `lag`.
+LAG_AXIS = "lags"
+
+# Signals of `measure_array` in memory at a time.
+ROWS_AT_ONCE = 65_536
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Signals of one layer under one condition, with what their measures refer to."""
+
+    signals: np.ndarray
+    reference: np.ndarray | None
+    lag: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+
+
+def measure_heads(
+    config: Mapping[str, Any], signals: Path, heads: Path, layers: Path, model: Path, pairs: Path
+) -> None:
+    """Write the tables of one model, corpus and protocol.
+
+    Parameters
+    ----------
+    config
+        The slice: conditions, those compared with the reference, probes, protocol.
+    signals
+        Store of signals.
+    heads, layers, model, pairs
+        Parquet files to write: a row per (condition, probe, sequence, layer, head), the same
+        without head, the same without layer, and per pair of heads of a layer.
+    """
+    protocol = PaperProtocol.model_validate(config["protocol"])
+    with (
+        table_writer(heads) as head_rows,
+        table_writer(layers) as layer_rows,
+        table_writer(model) as model_rows,
+        table_writer(pairs) as pair_rows,
+    ):
+        writers = (head_rows, layer_rows, model_rows, pair_rows)
+        for condition in config["conditions"]:
+            reference = protocol.scale.reference if condition in config["scaled"] else ""
+            for probe in config["probes"]:
+                _measure(signals, condition, reference, probe, protocol, writers)
+
+
+def _measure(
+    store: Path,
+    condition: str,
+    reference: str,
+    probe: str,
+    protocol: PaperProtocol,
+    writers: tuple[TableWriter, TableWriter, TableWriter, TableWriter],
+) -> None:
+    head_rows, layer_rows, model_rows, pair_rows = writers
+    with open_group(store, condition) as group, open_group(store, reference or condition) as full:
+        if probe not in group:
+            # A probe for causal models has no signal in a bidirectional one.
+            return
+        documents = group["document"].values
+        where = {"condition": condition, "reference": reference, "probe": probe}
+        summary = _Summary(len(documents))
+        for layer, part in enumerate(_layers(group, full if reference else None, probe, protocol)):
+            frame, whole = layer_table(part.signals, part.reference, part.lag, protocol)
+            count, n_heads = part.signals.shape[:2]
+            sequence = np.repeat(np.arange(count), n_heads)
+            keys = pd.DataFrame(
+                {
+                    **where,
+                    "sequence": sequence.astype(np.int32),
+                    "document": documents[sequence],
+                    "layer": np.int16(layer),
+                    "head": np.tile(np.arange(n_heads, dtype=np.int16), count),
+                }
+            )
+            head_rows.append(pd.concat([keys, frame], axis=1))
+            layer_rows.append(_layer_rows(where, documents, layer, whole))
+            pair_rows.append(_pair_rows(where, layer, part.signals))
+            summary.add(frame, whole)
+        model_rows.append(summary.rows(where, documents))
+
+
+def _layers(
+    group: xr.Dataset, full: xr.Dataset | None, probe: str, protocol: PaperProtocol
+) -> Iterator[_Layer]:
+    near = protocol.local_global.probe
+    for layer in range(group.sizes["layer"]):
+        lag = None
+        if near in group:
+            mass = group[f"{near}_mass"][:, layer].values
+            lag = (group[near][:, layer].values, mass, group[LAG_AXIS].values)
+        reference = None if full is None else full[probe][:, layer].values
+        yield _Layer(group[probe][:, layer].values, reference, lag)
+
+
+def measure_array(signals: Path, protocol: PaperProtocol, out: Path) -> int:
+    """Measure the rows of any `.npy` array; one table row per signal, in order.
+
+    Parameters
+    ----------
+    signals
+        File of a real array (..., position); rows need not sum to 1.
+    protocol, out
+        Conventions, Parquet file to write.
+
+    Returns
+    -------
+    int
+        The number of signals.
+    """
+    rows = _load_array(signals)
+    rows = rows.reshape(-1, rows.shape[-1])
+    with table_writer(out) as writer:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            measured = measure_signals(np.asarray(rows[start : start + ROWS_AT_ONCE]), protocol)
+            table = pd.DataFrame(dict(measured.values))
+            table["reason"] = measured.reasons()
+            writer.append(table)
+    return len(rows)
+
+
+def _load_array(path: Path) -> np.ndarray:
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        raise PipelineError("file is missing", str(path), "give a .npy file") from None
+    except (ValueError, EOFError) as error:
+        raise PipelineError(f"not a readable .npy file ({error})", str(path)) from None
+    if not isinstance(rows, np.ndarray) or rows.ndim == 0 or rows.dtype.kind not in "fiu":
+        raise PipelineError(
+            "must hold one array of real numbers", str(path), "save it with np.save"
+        )
+    if rows.size == 0:
+        raise PipelineError(f"holds no signals (shape {rows.shape})", str(path))
+    return rows
+
+
+def layer_table(
+    signals: np.ndarray,
+    reference: np.ndarray | None,
+    lag: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
+    protocol: PaperProtocol,
+) -> tuple[pd.DataFrame, Measured]:
+    """Measures of one layer.
+
+    Parameters
+    ----------
+    signals
+        (sequence, head, axis).
+    reference
+        The same heads under the reference condition, or None.
+    lag
+        Signal of the local-mass probe, its mass and its lags, or None where not extracted.
+    protocol
+        Conventions.
+
+    Returns
+    -------
+    frame
+        One row per sequence and head, head fastest, a column per measure and `reason`.
+    layer
+        Measures of the whole layer, per sequence.
+    """
+    measured = measure_signals(signals, protocol)
+    if lag is not None:
+        measured = measured.merge(measure_locality(*lag, protocol))
+    if reference is not None:
+        measured = measured.merge(compare_signals(reference, signals, protocol))
+    frame = pd.DataFrame({name: values.ravel() for name, values in measured.values.items()})
+    if reference is None:
+        frame["scale_sensitivity"] = np.nan
+        frame["scale_correlation"] = np.nan
+    frame["reason"] = measured.reasons().ravel()
+    return frame, measure_layers(measured.values, protocol)
+
+
+def _layer_rows(
+    where: Mapping[str, str], documents: np.ndarray, layer: int, measured: Measured
+) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            **where,
+            "sequence": np.arange(len(documents), dtype=np.int32),
+            "document": documents,
+            "layer": np.int16(layer),
+            **measured.values,
+            "reason": measured.reasons(),
+        }
+    )
+
+
+def _pair_rows(where: Mapping[str, str], layer: int, signals: np.ndarray) -> pd.DataFrame:
+    """Mean over sequences of the correlation between two heads' signals over positions."""
+    heads = signals.shape[1]
+    total, count = np.zeros((heads, heads)), np.zeros((heads, heads))
+    for start in range(0, len(signals), 32):
+        part = signal_correlation(signals[start : start + 32])
+        total += np.nansum(part, axis=0)
+        count += np.isfinite(part).sum(axis=0)
+    head, other = np.triu_indices(heads, k=1)
+    with np.errstate(invalid="ignore"):
+        mean = (total / count)[head, other]
+    return pd.DataFrame(
+        {
+            **where,
+            "layer": np.full(len(head), layer, dtype=np.int16),
+            "head": head.astype(np.int16),
+            "other": other.astype(np.int16),
+            "signal_correlation": mean,
+        }
+    )
+
+
+class _Summary:
+    """Per-sequence statistics over all heads of a model, gathered layer by layer."""
+
+    def __init__(self, sequences: int) -> None:
+        self.sequences = sequences
+        self.totals: dict[str, np.ndarray] = {}
+        self.counts: dict[str, np.ndarray] = {}
+        self.spread: dict[str, list[np.ndarray]] = {name: [] for name in DISPERSED}
+        self.layers: dict[str, list[np.ndarray]] = {}
+        self.heads = 0
+
+    def add(self, frame: pd.DataFrame, whole: Measured) -> None:
+        self.heads += len(frame) // self.sequences
+        for name in frame.columns.drop("reason"):
+            values = frame[name].to_numpy().reshape(self.sequences, -1)
+            self.totals[name] = self.totals.get(name, 0) + np.nansum(values, axis=1)
+            self.counts[name] = self.counts.get(name, 0) + np.isfinite(values).sum(axis=1)
+            if name in DISPERSED:
+                self.spread[name].append(values)
+        for name, values in whole.values.items():
+            self.layers.setdefault(name, []).append(values)
+
+    def rows(self, where: Mapping[str, str], documents: np.ndarray) -> pd.DataFrame:
+        if not self.heads:
+            raise PipelineError("the store holds no layers", "signals", "extract them again")
+        columns: dict[str, np.ndarray] = {}
+        missing = np.full(self.sequences, "", dtype=object)
+        for name, total in self.totals.items():
+            with np.errstate(invalid="ignore"):
+                columns[f"{name}_mean"] = total / self.counts[name]
+            lost = self.heads - self.counts[name]
+            note = [f"{n} of {self.heads} heads undefined: {name}; " if n else "" for n in lost]
+            missing += np.array(note, dtype=object)
+        for name, parts in self.spread.items():
+            values = np.concatenate(parts, axis=1)
+            columns[f"{name}_std"] = _over_heads(np.nanstd, values)
+            columns[f"{name}_iqr"] = _over_heads(_iqr, values)
+        for name, parts in self.layers.items():
+            columns[name] = _over_heads(np.nanmean, np.stack(parts, axis=1))
+        return pd.DataFrame(
+            {
+                **where,
+                "sequence": np.arange(self.sequences, dtype=np.int32),
+                "document": documents,
+                **columns,
+                "reason": [text.removesuffix("; ") for text in missing],
+            }
+        )
+
+
+def _iqr(values: np.ndarray, axis: int) -> np.ndarray:
+    low, high = np.nanquantile(values, [0.25, 0.75], axis=axis)
+    return np.asarray(high - low)
+
+
+def _over_heads(statistic: Any, values: np.ndarray) -> np.ndarray:
+    """A NaN-aware statistic along axis 1; NaN, without a warning, where nothing is finite."""
+    result = np.full(len(values), np.nan)
+    some = np.isfinite(values).any(axis=1)
+    if some.any():
+        result[some] = statistic(values[some], axis=1)
+    return result

@@ -1,0 +1,94 @@
+"""The documents of a corpus as one Parquet file, each row with its source and licence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attention_wavelets.config.schema import Text
+from attention_wavelets.corpora.documents import Document
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.store.atomic import replacing
+
+__all__ = ["SCHEMA", "read_documents", "write_documents"]
+
+SCHEMA = pa.schema(
+    [
+        ("document", pa.int32()),
+        ("title", pa.string()),
+        ("text", pa.string()),
+        ("characters", pa.int32()),
+        ("language", pa.string()),
+        ("source", pa.string()),
+        ("licence", pa.string()),
+    ]
+)
+# Few enough to stay small in memory, many enough to compress.
+ROWS_PER_GROUP = 128
+
+
+def write_documents(path: Path, documents: Iterable[Document], text: Text) -> int:
+    """Write documents in the order they come, numbered from 0, and return how many there are.
+
+    One row each: document, title, text, characters (of the text), and from `text` the language,
+    source (its title) and licence. Documents are streamed; the file appears whole or not at all. No
+    document at all is a `PipelineError`.
+    """
+    count = 0
+    with replacing(path) as partial:
+        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+            for batch in _batches(documents):
+                writer.write_table(_table(batch, count, text))
+                count += len(batch)
+        if not count:
+            raise PipelineError(
+                f"no document of at least {text.min_characters} characters",
+                text.title,
+                "check `source`, `format` and `min_characters` of the corpus",
+            )
+    return count
+
+
+def _batches(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    iterator = iter(documents)
+    while batch := list(islice(iterator, ROWS_PER_GROUP)):
+        yield batch
+
+
+def _table(batch: list[Document], first: int, text: Text) -> pa.Table:
+    rows = len(batch)
+    columns = {
+        "document": list(range(first, first + rows)),
+        "title": [document.title for document in batch],
+        "text": [document.text for document in batch],
+        "characters": [len(document.text) for document in batch],
+        "language": [text.language] * rows,
+        "source": [text.title] * rows,
+        "licence": [text.licence] * rows,
+    }
+    return pa.Table.from_pydict(columns, schema=SCHEMA)
+
+
+def read_documents(path: Path) -> pd.DataFrame:
+    """Read what `write_documents` wrote; a missing or damaged file is a `PipelineError`."""
+    try:
+        table = pq.read_table(path)
+    except FileNotFoundError:
+        raise PipelineError("file is missing", str(path), "run the rule build_corpus") from None
+    except (OSError, pa.ArrowException) as error:
+        raise PipelineError(
+            f"not a readable Parquet file ({error})", str(path), "delete the file and run again"
+        ) from None
+    if not table.schema.equals(SCHEMA):
+        raise PipelineError(
+            f"columns are {', '.join(table.column_names)}, not {', '.join(SCHEMA.names)}",
+            str(path),
+            "delete the file and run again",
+        )
+    frame: pd.DataFrame = table.to_pandas()
+    return frame

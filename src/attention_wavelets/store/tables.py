@@ -1,0 +1,90 @@
+"""Tables: Parquet written piece by piece, CSV for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.store.atomic import replacing
+
+__all__ = ["TableWriter", "iterate_table", "read_csv", "read_table", "table_writer", "write_csv"]
+
+
+class TableWriter:
+    """Appends frames of equal columns to one Parquet file, each frame one row group."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer: pq.ParquetWriter | None = None
+
+    def append(self, frame: pd.DataFrame) -> None:
+        """Write `frame` as the next row group."""
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        if self._writer is None:
+            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+        self._writer.write_table(table.cast(self._writer.schema), row_group_size=max(len(frame), 1))
+
+    def close(self) -> None:
+        """Finish the file; nothing written is an error, not an empty table."""
+        if self._writer is None:
+            raise PipelineError("no rows were written", str(self._path), "report it")
+        self._writer.close()
+
+
+@contextmanager
+def table_writer(path: Path) -> Iterator[TableWriter]:
+    """A `TableWriter` whose file appears whole or not at all."""
+    with replacing(path) as partial:
+        writer = TableWriter(partial)
+        yield writer
+        writer.close()
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path)
+    except FileNotFoundError:
+        raise PipelineError("file is missing", str(path), "run the rule that makes it") from None
+    except (pa.ArrowInvalid, OSError) as error:
+        raise PipelineError(
+            f"damaged table ({str(error).splitlines()[0]})",
+            str(path),
+            "delete the file and run again",
+        ) from None
+
+
+def iterate_table(path: Path) -> Iterator[pd.DataFrame]:
+    """Row groups of a Parquet file, in order."""
+    with _parquet(path) as file:
+        for index in range(file.num_row_groups):
+            yield file.read_row_group(index).to_pandas()
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """A whole Parquet file."""
+    with _parquet(path) as file:
+        frame: pd.DataFrame = file.read().to_pandas()
+    return frame
+
+
+def write_csv(path: Path, frame: pd.DataFrame) -> None:
+    """CSV with 17 significant digits, so that reading it back gives the same floats."""
+    with replacing(path) as partial:
+        frame.to_csv(partial, index=False, float_format="%.17g", lineterminator="\n")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """A CSV of `write_csv`; empty text stays empty text, a missing number is NaN."""
+    try:
+        frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
+    except FileNotFoundError:
+        raise PipelineError("file is missing", str(path), "run the rule that makes it") from None
+    texts = frame.select_dtypes(exclude=["number", "bool"]).columns
+    frame[texts] = frame[texts].fillna("")
+    return frame

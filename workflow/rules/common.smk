@@ -1,0 +1,67 @@
+# Compose the study once; everything the rules need from it has a name here. No rules.
+
+import re
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+try:
+    from attention_wavelets.config.compose import compose, overrides_from_config
+    from attention_wavelets.config.slices import canonical, read_lock, slices
+    from attention_wavelets.config.sources import stage_sources
+    from attention_wavelets.errors import PipelineError
+except ImportError as error:
+    raise WorkflowError(
+        f"{error}; install the package first: pip install -c constraints.txt -e ."
+    ) from None
+
+CONF = Path(workflow.basedir) / "conf"
+try:
+    EXPERIMENT = compose(overrides_from_config(config), CONF)
+    SLICES = slices(EXPERIMENT, read_lock(CONF))
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
+
+RUN = EXPERIMENT.run.name
+RESULTS = f"results/{RUN}" if RUN else "results"
+STUDY = f"{RESULTS}/studies/{EXPERIMENT.study_name}"
+LOGS = f"{RESULTS}/logs"
+RUNTIME = EXPERIMENT.runtime
+# The interpreter that runs Snakemake, so that an environment need not be activated.
+PYTHON = sys.executable
+
+
+wildcard_constraints:
+    model="|".join(map(re.escape, EXPERIMENT.model)),
+    corpus="|".join(map(re.escape, EXPERIMENT.corpus)),
+    protocol="|".join(map(re.escape, EXPERIMENT.protocol)),
+
+
+def get_slice(wildcards):
+    """The settings that decide one file, as one canonical line."""
+    return canonical(SLICES[wildcards.slice])
+
+
+def cells(pattern):
+    """A path for every model, corpus and protocol of the study."""
+    rows = SLICES[f"studies/{EXPERIMENT.study_name}/aggregate"]["cells"]
+    return [pattern.format(results=RESULTS, **row) for row in rows]
+
+
+def manifests(_wildcards):
+    """The manifest of every model of the study."""
+    return expand(RESULTS + "/models/{model}/manifest.json", model=EXPERIMENT.study.models)
+
+
+def figure_files():
+    """Every figure in every format, captioned for `snakemake --report`."""
+    folder = Path(workflow.basedir) / "workflow" / "report"
+    flagged = []
+    for name in EXPERIMENT.study.figures:
+        options = {"caption": str(folder / f"{name}.rst"), "category": "Figures"}
+        for format in EXPERIMENT.figure.formats:
+            labels = {"figure": name.replace("_", " "), "format": format}
+            path = f"{STUDY}/figures/{name}.{format}"
+            flagged.append(report(path, labels=labels, **options))
+    return flagged

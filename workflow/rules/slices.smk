@@ -1,0 +1,18 @@
+# Settings, one file beside what they decide.
+
+
+# The shell line must never change: it is part of every downstream rerun decision.
+rule write_slice:
+    output:
+        RESULTS + "/{slice}.json",
+    log:
+        LOGS + "/write_slice/{slice}.log",
+    wildcard_constraints:
+        slice=r"(models/[^/]+/fetch|corpora/[^/]+/build|(sequences|signals)/[^/]+/[^/]+|measures/[^/]+/[^/]+/[^/]+|studies/[^/]+/[^/]+)",
+    localrule: True
+    params:
+        json=get_slice,
+    message:
+        "Settings of {wildcards.slice}"
+    shell:
+        "printf '%s\\n' {params.json:q} > {output:q} 2> {log:q}"
