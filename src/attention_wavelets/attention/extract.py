@@ -91,8 +91,9 @@ def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) 
     captured, path = _forward(model, ids, inspect)
     if len(seen) != layers or len(set(seen)) != layers:
         raise PipelineError(
-            f"{len(set(seen))} of {layers} layers passed through the capture",
-            f"seen: {', '.join(seen) or 'none'}",
+            f"{len(set(seen))} of {layers} layers passed through the capture "
+            f"({', '.join(seen) or 'none'})",
+            type(model).__name__,
             "this architecture is not supported",
         )
     scale = plain.abs().max().clamp(min=1e-30)

@@ -57,14 +57,8 @@ def encode_sequences(
     from attention_wavelets.models.load import load_tokenizer
 
     rules = SequenceRules.model_validate(config["rules"])
-    limit = manifest["facts"]["max_positions"]
-    if limit is not None and rules.tokens > limit:
-        raise PipelineError(
-            f"sequences of {rules.tokens} tokens are longer than the {limit} positions "
-            f"of model '{manifest['name']}'",
-            f"conf/corpus/{config['corpus']}.yaml",
-            "set sequences.tokens to that or less",
-        )
+    where = f"conf/corpus/{config['corpus']}.yaml"
+    _refuse_too_long(rules.tokens, manifest, where)
     tokenizer = load_tokenizer(manifest)
     specials = special_tokens(tokenizer, rules.special_tokens)
     texts = read_documents(documents)["text"].tolist()
@@ -75,6 +69,8 @@ def encode_sequences(
         name: apply_condition(full, check_member("condition", values, name), context)
         for name, values in config["conditions"].items()
     }
+    for name, sequences in conditions.items():
+        _refuse_too_long(sequences.ids.shape[1], manifest, f"{where}, condition {name}")
     write_sequences(
         out,
         conditions,
@@ -87,3 +83,14 @@ def encode_sequences(
             "suffix": list(specials.suffix),
         },
     )
+
+
+def _refuse_too_long(tokens: int, manifest: Mapping[str, Any], where: str) -> None:
+    limit = manifest["facts"]["max_positions"]
+    if limit is not None and tokens > limit:
+        raise PipelineError(
+            f"sequences of {tokens} tokens are longer than the {limit} positions "
+            f"of model '{manifest['name']}'",
+            where,
+            f"set sequences.tokens to {limit} or less",
+        )

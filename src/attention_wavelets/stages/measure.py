@@ -32,6 +32,9 @@ __all__ = ["DISPERSED", "layer_table", "measure_array", "measure_heads"]
 DISPERSED = ("spectral_entropy", "selectivity")
 
 
+# Measures of two conditions; reason `reference` on rows that are not compared with another one.
+COMPARED = ("scale_sensitivity", "scale_correlation")
+
 # Coordinate of the probe `lag`.
 LAG_AXIS = "lags"
 
@@ -200,10 +203,12 @@ def layer_table(
     if reference is not None:
         measured = measured.merge(compare_signals(reference, signals, protocol))
     frame = pd.DataFrame({name: values.ravel() for name, values in measured.values.items()})
+    reasons = measured.reasons().ravel()
     if reference is None:
-        frame["scale_sensitivity"] = np.nan
-        frame["scale_correlation"] = np.nan
-    frame["reason"] = measured.reasons().ravel()
+        frame[list(COMPARED)] = np.nan
+        gap = np.where(reasons == "", "", "; ").astype(object)
+        reasons = reasons + gap + f"reference: {' '.join(COMPARED)}"
+    frame["reason"] = reasons
     return frame, measure_layers(measured.values, protocol)
 
 
@@ -270,13 +275,11 @@ class _Summary:
         if not self.heads:
             raise PipelineError("the store holds no layers", "signals", "extract them again")
         columns: dict[str, np.ndarray] = {}
-        missing = np.full(self.sequences, "", dtype=object)
+        lost: dict[str, np.ndarray] = {}
         for name, total in self.totals.items():
             with np.errstate(invalid="ignore"):
                 columns[f"{name}_mean"] = total / self.counts[name]
-            lost = self.heads - self.counts[name]
-            note = [f"{n} of {self.heads} heads undefined: {name}; " if n else "" for n in lost]
-            missing += np.array(note, dtype=object)
+            lost[name] = self.heads - self.counts[name]
         for name, parts in self.spread.items():
             values = np.concatenate(parts, axis=1)
             columns[f"{name}_std"] = _over_heads(np.nanstd, values)
@@ -289,9 +292,17 @@ class _Summary:
                 "sequence": np.arange(self.sequences, dtype=np.int32),
                 "document": documents,
                 **columns,
-                "reason": [text.removesuffix("; ") for text in missing],
+                "reason": [self._missing(lost, row) for row in range(self.sequences)],
             }
         )
+
+    def _missing(self, lost: Mapping[str, np.ndarray], row: int) -> str:
+        """Which measures lack how many heads, as in "3 of 72 heads: selectivity"."""
+        groups: dict[int, list[str]] = {}
+        for name, count in lost.items():
+            if count[row]:
+                groups.setdefault(int(count[row]), []).append(name)
+        return "; ".join(f"{n} of {self.heads} heads: {' '.join(groups[n])}" for n in groups)
 
 
 def _iqr(values: np.ndarray, axis: int) -> np.ndarray:

@@ -1,0 +1,126 @@
+"""Stages plot_study and write_report: a study's tables to figures and one page."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from attention_wavelets import __version__
+from attention_wavelets.config.schema import Figure, PaperProtocol
+from attention_wavelets.store.arrays import read_attributes
+from attention_wavelets.store.atomic import read_json
+from attention_wavelets.store.tables import read_csv, read_table
+
+if TYPE_CHECKING:
+    from attention_wavelets.report.tables import StudyTables
+
+__all__ = ["corpus_facts", "plot_study", "provenance", "study_tables", "write_study_report"]
+
+PACKAGES = ("numpy", "pandas", "pywavelets", "scipy", "snakemake", "torch", "transformers")
+
+
+def study_tables(config: Mapping[str, Any], heads: Path, models: Path, pairs: Path) -> StudyTables:
+    """A study's tables as figures and report read them.
+
+    Parameters
+    ----------
+    config
+        A slice with `headline` and `protocol`.
+    heads, models, pairs
+        What aggregate_study wrote.
+    """
+    from attention_wavelets.report.nulls import null_curves
+    from attention_wavelets.report.tables import Headline, StudyTables
+
+    head = config["headline"]
+    rows = read_csv(models)
+    return StudyTables(
+        heads=read_table(heads),
+        models=rows,
+        pairs=read_table(pairs),
+        headline=Headline(head["corpus"], head["protocol"], head["condition"]),
+        null_curves=null_curves(rows, PaperProtocol.model_validate(config["protocol"])),
+        protocol=config["protocol"],
+    )
+
+
+def plot_study(
+    config: Mapping[str, Any], heads: Path, models: Path, pairs: Path, out: Path
+) -> None:
+    """Draw every figure of a study into the folder `out`."""
+    from attention_wavelets.report.figures import draw_figure, save_figure
+
+    tables = study_tables(config, heads, models, pairs)
+    settings = Figure.model_validate(config["settings"])
+    for name in config["figures"]:
+        save_figure(draw_figure(name, tables, settings), out, name, settings)
+
+
+def write_study_report(
+    config: Mapping[str, Any],
+    manifests: Sequence[Path],
+    signals: Sequence[Path],
+    heads: Path,
+    models: Path,
+    pairs: Path,
+    figures: Path,
+    out: Path,
+) -> None:
+    """Write the page of a study.
+
+    Parameters
+    ----------
+    config
+        The slice.
+    manifests, signals
+        Of every model, and of every model and corpus.
+    heads, models, pairs
+        What aggregate_study wrote.
+    figures, out
+        Folder of figures, HTML file to write.
+    """
+    from attention_wavelets.report.page import write_report
+
+    tables = study_tables(config, heads, models, pairs)
+    context = {
+        "study": config["study"],
+        "models": [read_json(path) for path in manifests],
+        "corpora": {name: corpus_facts(entry) for name, entry in config["corpora"].items()},
+        "conditions": config["conditions"],
+        "protocol": config["protocol"],
+        "provenance": provenance([read_attributes(path) for path in signals], config),
+    }
+    files = [figures / f"{name}.svg" for name in config["figures"]]
+    drawn = [path.with_suffix(end) for path in files for end in (".svg", ".png")]
+    write_report(out, tables, [path for path in drawn if path.is_file()], context)
+
+
+def corpus_facts(corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """What the report says of a corpus."""
+    text, rules = corpus["text"], corpus["sequences"]
+    kept = ("title", "language", "licence", "licence_url", "source")
+    return {key: text[key] for key in kept} | {
+        "tokens": rules["tokens"],
+        "count": rules["count"],
+        "special_tokens": rules["special_tokens"],
+        "seed": rules["seed"],
+    }
+
+
+def provenance(stores: Sequence[Mapping[str, Any]], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Versions, devices, seeds: what a second run must share to give the same numbers."""
+    corpora = config.get("corpora", {})
+    seeds = {name: corpus["sequences"]["seed"] for name, corpus in corpora.items()}
+    return {
+        "attention-wavelets": __version__,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "extraction devices": sorted({str(s.get("device", "unknown")) for s in stores}),
+        "attention backends": sorted({str(s.get("attention_backend", "unknown")) for s in stores}),
+        "sequence seeds": seeds,
+        "confidence of intervals": config.get("statistics", {}).get("confidence"),
+    }
