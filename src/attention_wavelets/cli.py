@@ -117,7 +117,8 @@ def _files(parser: argparse.ArgumentParser, *names: str) -> None:
 def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
     """The slice from --config, or composed from the overrides; either, not both."""
     from attention_wavelets.config.compose import compose, default_conf
-    from attention_wavelets.config.slices import read_lock, slices
+    from attention_wavelets.config.lock import LOCK_FILE, read_lock
+    from attention_wavelets.config.slices import slices
     from attention_wavelets.errors import unknown_name
     from attention_wavelets.store.atomic import read_json
 
@@ -131,7 +132,7 @@ def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
     conf = arguments.conf or default_conf()
     experiment = compose(arguments.overrides, conf)
     wanted = key.format(study=experiment.study_name, **names)
-    found = slices(experiment, read_lock(conf))
+    found = slices(experiment, read_lock(conf / LOCK_FILE))
     if wanted not in found:
         raise unknown_name("slice", wanted, found, "command line")
     return dict(found[wanted])
@@ -357,11 +358,12 @@ def _add_ls(commands: Any) -> None:
 def _add_validate(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.config.compose import compose, default_conf
-        from attention_wavelets.config.slices import canonical, read_lock, slices
+        from attention_wavelets.config.lock import LOCK_FILE, read_lock
+        from attention_wavelets.config.slices import canonical, slices
 
         conf = arguments.conf or default_conf()
         experiment = compose(arguments.overrides, conf)
-        made = slices(experiment, read_lock(conf))
+        made = slices(experiment, read_lock(conf / LOCK_FILE))
         if arguments.slices:
             _say("\n".join(f"{key} {canonical(made[key])}" for key in sorted(made)))
         _say(
@@ -377,7 +379,7 @@ def _add_validate(commands: Any) -> None:
 def _add_lock(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.config.compose import compose, default_conf
-        from attention_wavelets.config.slices import LOCK_FILE, read_lock
+        from attention_wavelets.config.lock import LOCK_FILE, read_lock
         from attention_wavelets.models.lock import resolve_lock, write_lock
 
         conf = arguments.conf or default_conf()
@@ -385,7 +387,7 @@ def _add_lock(commands: Any) -> None:
         if not found:
             _say("no model of this study comes from the hub: nothing to lock")
             return
-        write_lock(conf / LOCK_FILE, {**read_lock(conf), **found})
+        write_lock(conf / LOCK_FILE, {**read_lock(conf / LOCK_FILE), **found})
         _say("\n".join(f"{key}: {commit}" for key, commit in sorted(found.items())))
 
     text = "Resolve the study's branches and tags to commits in conf/model/revisions.lock.yaml."

@@ -35,7 +35,7 @@ def nearest(name: str, allowed: Iterable[str]) -> str:
 
 
 def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str = "") -> PipelineError:
-    """The error for a name that is not in a registry or a config group; it lists the allowed ones."""
+    """The error for a name that no registry or config group has; it lists the allowed ones."""
     options = sorted(allowed)
     return PipelineError(
         f"unknown {kind} '{name}'", where, f"{nearest(name, options)}allowed: {', '.join(options)}"

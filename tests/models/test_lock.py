@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from attention_wavelets.config.lock import read_lock
 from attention_wavelets.errors import PipelineError
-from attention_wavelets.models.lock import read_lock, write_lock
+from attention_wavelets.models.lock import write_lock
 
 # A commit whose digits YAML would read as a number were it not quoted.
 _LOCK = {"b/x@main": "1" * 20 + "e" + "1" * 19, "a/y@step1": "ab" * 20}

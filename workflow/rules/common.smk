@@ -1,6 +1,7 @@
 # Compose the study once; everything the rules need from it has a name here. No rules.
 
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from snakemake.exceptions import WorkflowError
 
 try:
     from attention_wavelets.config.compose import compose, overrides_from_config
-    from attention_wavelets.config.slices import canonical, read_lock, slices
+    from attention_wavelets.config.lock import LOCK_FILE, read_lock
+    from attention_wavelets.config.slices import canonical, slices
     from attention_wavelets.config.sources import stage_sources
     from attention_wavelets.errors import PipelineError
 except ImportError as error:
@@ -19,7 +21,7 @@ except ImportError as error:
 CONF = Path(workflow.basedir) / "conf"
 try:
     EXPERIMENT = compose(overrides_from_config(config), CONF)
-    SLICES = slices(EXPERIMENT, read_lock(CONF))
+    SLICES = slices(EXPERIMENT, read_lock(CONF / LOCK_FILE))
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
 
@@ -28,8 +30,9 @@ RESULTS = f"results/{RUN}" if RUN else "results"
 STUDY = f"{RESULTS}/studies/{EXPERIMENT.study_name}"
 LOGS = f"{RESULTS}/logs"
 RUNTIME = EXPERIMENT.runtime
-# The interpreter that runs Snakemake, so that an environment need not be activated.
-PYTHON = sys.executable
+# `python` in a shell line is the interpreter that runs Snakemake, so that an environment need not
+# be activated; its path is no part of the line, so moving the environment reruns nothing.
+shell.prefix(f'set -euo pipefail; python() {{{{ {shlex.quote(sys.executable)} "$@"; }}}}; ')
 
 
 wildcard_constraints:
@@ -51,7 +54,7 @@ def cells(pattern):
 
 def manifests(_wildcards):
     """The manifest of every model of the study."""
-    return expand(RESULTS + "/models/{model}/manifest.json", model=EXPERIMENT.study.models)
+    return expand(f"{RESULTS}/models/{{model}}/manifest.json", model=EXPERIMENT.study.models)
 
 
 def figure_files():

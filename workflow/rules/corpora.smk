@@ -3,34 +3,34 @@
 
 rule build_corpus:
     input:
-        config=RESULTS + "/corpora/{corpus}/build.json",
+        config=f"{RESULTS}/corpora/{{corpus}}/build.json",
         code=stage_sources("build_corpus"),
     output:
-        documents=RESULTS + "/corpora/{corpus}/documents.parquet",
+        documents=f"{RESULTS}/corpora/{{corpus}}/documents.parquet",
     log:
-        LOGS + "/build_corpus/{corpus}.log",
+        f"{LOGS}/build_corpus/{{corpus}}.log",
     localrule: True
     resources:
         mem_mb=1000,
     message:
         "Build corpus {wildcards.corpus}"
     shell:
-        "{PYTHON} -m attention_wavelets build-corpus --config {input.config:q} --out {output.documents:q} --log {log:q}"
+        "python -m attention_wavelets build-corpus --config {input.config:q} --out {output.documents:q} --log {log:q}"
 
 
 rule encode_sequences:
     input:
-        config=RESULTS + "/sequences/{model}/{corpus}.json",
+        config=f"{RESULTS}/sequences/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
         documents=rules.build_corpus.output.documents,
         code=stage_sources("encode_sequences"),
     output:
-        sequences=RESULTS + "/sequences/{model}/{corpus}.zarr.zip",
+        sequences=f"{RESULTS}/sequences/{{model}}/{{corpus}}.zarr.zip",
     log:
-        LOGS + "/encode_sequences/{model}/{corpus}.log",
+        f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.log",
     resources:
         mem_mb=1500,
     message:
         "Cut {wildcards.corpus} into tokens of {wildcards.model}"
     shell:
-        "{PYTHON} -m attention_wavelets encode-sequences --config {input.config:q} --manifest {input.manifest:q} --documents {input.documents:q} --out {output.sequences:q} --log {log:q}"
+        "python -m attention_wavelets encode-sequences --config {input.config:q} --manifest {input.manifest:q} --documents {input.documents:q} --out {output.sequences:q} --log {log:q}"

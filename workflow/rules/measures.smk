@@ -3,19 +3,19 @@
 
 rule measure_heads:
     input:
-        config=RESULTS + "/measures/{model}/{corpus}/{protocol}.json",
+        config=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}.json",
         signals=rules.extract_signals.output.signals,
         code=stage_sources("measure_heads"),
     output:
-        heads=RESULTS + "/measures/{model}/{corpus}/{protocol}/heads.parquet",
-        layers=RESULTS + "/measures/{model}/{corpus}/{protocol}/layers.parquet",
-        model=RESULTS + "/measures/{model}/{corpus}/{protocol}/model.parquet",
-        pairs=RESULTS + "/measures/{model}/{corpus}/{protocol}/pairs.parquet",
+        heads=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/heads.parquet",
+        layers=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/layers.parquet",
+        model=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/model.parquet",
+        pairs=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/pairs.parquet",
     log:
-        LOGS + "/measure_heads/{model}/{corpus}/{protocol}.log",
+        f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.log",
     resources:
         mem_mb=1500,
     message:
         "Measure {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol}"
     shell:
-        "{PYTHON} -m attention_wavelets measure-heads --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-table {output.model:q} --pairs {output.pairs:q} --log {log:q}"
+        "python -m attention_wavelets measure-heads --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-table {output.model:q} --pairs {output.pairs:q} --log {log:q}"

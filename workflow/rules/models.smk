@@ -3,16 +3,16 @@
 
 rule fetch_model:
     input:
-        config=RESULTS + "/models/{model}/fetch.json",
+        config=f"{RESULTS}/models/{{model}}/fetch.json",
         code=stage_sources("fetch_model"),
     output:
-        manifest=RESULTS + "/models/{model}/manifest.json",
+        manifest=f"{RESULTS}/models/{{model}}/manifest.json",
     log:
-        LOGS + "/fetch_model/{model}.log",
+        f"{LOGS}/fetch_model/{{model}}.log",
     localrule: True
     resources:
         mem_mb=1500,
     message:
         "Fetch model {wildcards.model}"
     shell:
-        "{PYTHON} -m attention_wavelets fetch-model --config {input.config:q} --out {output.manifest:q} --log {log:q}"
+        "python -m attention_wavelets fetch-model --config {input.config:q} --out {output.manifest:q} --log {log:q}"

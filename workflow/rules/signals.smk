@@ -3,18 +3,23 @@
 
 rule extract_signals:
     input:
-        config=RESULTS + "/signals/{model}/{corpus}.json",
+        config=f"{RESULTS}/signals/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
         sequences=rules.encode_sequences.output.sequences,
         code=stage_sources("extract_signals"),
     output:
-        signals=RESULTS + "/signals/{model}/{corpus}.zarr.zip",
+        signals=f"{RESULTS}/signals/{{model}}/{{corpus}}.zarr.zip",
     log:
-        LOGS + "/extract_signals/{model}/{corpus}.log",
+        f"{LOGS}/extract_signals/{{model}}/{{corpus}}.log",
     threads: workflow.cores
+    # Unlike params, resources are no reason to run again: these two change the speed only.
     resources:
         mem_mb=4000,
+        device=RUNTIME.device,
+        batch_tokens=RUNTIME.batch_tokens,
+    params:
+        work=f"{RESULTS}/signals/{{model}}/.{{corpus}}.work",
     message:
         "Extract signals of {wildcards.model} on {wildcards.corpus}"
     shell:
-        "{PYTHON} -m attention_wavelets extract-signals --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --out {output.signals:q} --work {RESULTS}/signals/{wildcards.model}/.{wildcards.corpus}.work --device {RUNTIME.device} --batch-tokens {RUNTIME.batch_tokens} --threads {threads} --log {log:q}"
+        "python -m attention_wavelets extract-signals --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --out {output.signals:q} --work {params.work:q} --device {resources.device} --batch-tokens {resources.batch_tokens} --threads {threads} --log {log:q}"

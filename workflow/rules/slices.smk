@@ -4,9 +4,9 @@
 # The shell line must never change: it is part of every downstream rerun decision.
 rule write_slice:
     output:
-        RESULTS + "/{slice}.json",
+        f"{RESULTS}/{{slice}}.json",
     log:
-        LOGS + "/write_slice/{slice}.log",
+        f"{LOGS}/write_slice/{{slice}}.log",
     wildcard_constraints:
         slice=r"(models/[^/]+/fetch|corpora/[^/]+/build|(sequences|signals)/[^/]+/[^/]+|measures/[^/]+/[^/]+/[^/]+|studies/[^/]+/[^/]+)",
     localrule: True

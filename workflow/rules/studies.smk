@@ -3,30 +3,30 @@
 
 rule aggregate_study:
     input:
-        config=STUDY + "/aggregate.json",
+        config=f"{STUDY}/aggregate.json",
         manifests=manifests,
         measures=cells("{results}/measures/{model}/{corpus}/{protocol}/heads.parquet"),
         summaries=cells("{results}/measures/{model}/{corpus}/{protocol}/model.parquet"),
         pairs=cells("{results}/measures/{model}/{corpus}/{protocol}/pairs.parquet"),
         code=stage_sources("aggregate_study"),
     output:
-        heads=STUDY + "/heads.parquet",
-        models=STUDY + "/models.csv",
-        pairs=STUDY + "/pairs.parquet",
+        heads=f"{STUDY}/heads.parquet",
+        models=f"{STUDY}/models.csv",
+        pairs=f"{STUDY}/pairs.parquet",
     log:
-        LOGS + f"/aggregate_study/{EXPERIMENT.study_name}.log",
+        f"{LOGS}/aggregate_study/{EXPERIMENT.study_name}.log",
     localrule: True
     resources:
         mem_mb=1500,
     message:
         "Join the measures of every model"
     shell:
-        "{PYTHON} -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --log {log:q}"
+        "python -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --log {log:q}"
 
 
 rule plot_study:
     input:
-        config=STUDY + "/figures.json",
+        config=f"{STUDY}/figures.json",
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
@@ -34,19 +34,21 @@ rule plot_study:
     output:
         figures=figure_files(),
     log:
-        LOGS + f"/plot_study/{EXPERIMENT.study_name}.log",
+        f"{LOGS}/plot_study/{EXPERIMENT.study_name}.log",
     localrule: True
     resources:
         mem_mb=1500,
+    params:
+        folder=lambda wildcards, output: str(Path(output.figures[0]).parent),
     message:
         "Draw the figures"
     shell:
-        "{PYTHON} -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --out {STUDY}/figures --log {log:q}"
+        "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --out {params.folder:q} --log {log:q}"
 
 
 rule write_report:
     input:
-        config=STUDY + "/report.json",
+        config=f"{STUDY}/report.json",
         manifests=manifests,
         signals=cells("{results}/signals/{model}/{corpus}.zarr.zip"),
         heads=rules.aggregate_study.output.heads,
@@ -55,13 +57,15 @@ rule write_report:
         figures=rules.plot_study.output.figures,
         code=stage_sources("write_report"),
     output:
-        page=report(STUDY + "/report.html", category="Report"),
+        page=report(f"{STUDY}/report.html", category="Report"),
     log:
-        LOGS + f"/write_report/{EXPERIMENT.study_name}.log",
+        f"{LOGS}/write_report/{EXPERIMENT.study_name}.log",
     localrule: True
     resources:
         mem_mb=1500,
+    params:
+        folder=lambda wildcards, input: str(Path(input.figures[0]).parent),
     message:
         "Write {output.page}"
     shell:
-        "{PYTHON} -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --figures {STUDY}/figures --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"

@@ -42,35 +42,55 @@ def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Check
 
 def _sentence(schema: type[BaseModel], detail: ErrorDetails) -> str:
     path = [str(part) for part in detail["loc"]]
-    key = ".".join(path) or "the whole file"
+    key = ".".join(_written(schema, path))
     kind = detail["type"]
     context = detail.get("ctx", {})
     value = detail.get("input")
     if kind == "extra_forbidden":
         allowed = sorted(_fields_at(schema, path[:-1]))
-        return (
-            f"unknown key '{key}'; {nearest(path[-1], allowed)}allowed here: {', '.join(allowed)}"
-        )
+        hint = nearest(path[-1], allowed)
+        return f"unknown key '{key}'; {hint}allowed here: {', '.join(allowed)}"
     if kind == "missing":
         return f"key '{key}' is missing"
     if kind in {"literal_error", "union_tag_invalid"}:
         expected = str(context.get("expected", context.get("expected_tags", "")))
         options = [part.strip("' ") for part in expected.replace(" or ", ", ").split(",")]
         got = context.get("tag", value)
-        return f"{key}: '{got}' is not allowed; {nearest(str(got), options)}allowed: " + ", ".join(
-            options
-        )
+        hint = nearest(str(got), options)
+        key = key if kind == "literal_error" else _below(key, "kind")
+        return f"{key}: '{got}' is not allowed; {hint}allowed: {', '.join(options)}"
     if kind == "union_tag_not_found":
-        return f"key '{key}.kind' is missing"
+        return f"key '{_below(key, 'kind')}' is missing"
     message = detail["msg"].removeprefix("Value error, ")
+    start = f"{key}: " if key else ""
     if kind == "value_error":
-        return f"{key}: {message}"
-    return f"{key}: {message[:1].lower()}{message[1:]}, got {value!r}"
+        return f"{start}{message}"
+    return f"{start}{message[:1].lower()}{message[1:]}, got {value!r}"
+
+
+def _below(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def _written(schema: type[BaseModel], path: list[str]) -> list[str]:
+    """The path as the YAML has it: without the names of union members that pydantic puts in."""
+    return [
+        part
+        for place, part in enumerate(path)
+        if part in _fields_at(schema, path[:place])
+        or not any(_tag(cls) == part for cls in _classes_at(schema, path[:place]))
+    ]
 
 
 def _fields_at(schema: type[BaseModel], path: Iterable[str]) -> set[str]:
     """Field names of every class that can stand at `path` below `schema`."""
-    classes = {schema}
+    return {name for cls in _classes_at(schema, path) for name in cls.model_fields}
+
+
+def _classes_at(schema: type[BaseModel], path: Iterable[str]) -> set[type[BaseModel]]:
+    # A model that only wraps a union stands for the union itself.
+    wrapped = schema.model_fields.get("root")
+    classes = _classes_in(wrapped.annotation) if wrapped else {schema}
     for part in path:
         inside: set[type[BaseModel]] = set()
         for cls in classes:
@@ -79,7 +99,7 @@ def _fields_at(schema: type[BaseModel], path: Iterable[str]) -> set[str]:
         tagged = {cls for cls in classes if _tag(cls) == part}
         # The name of a union member and the index of a list entry are not fields.
         classes = inside or tagged or classes
-    return {name for cls in classes for name in cls.model_fields}
+    return classes
 
 
 def _tag(cls: type[BaseModel]) -> str:

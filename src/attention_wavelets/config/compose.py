@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import RootModel
+
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.errors import PipelineError, unknown_name
@@ -67,7 +69,7 @@ def overrides_from_config(config: Mapping[str, Any]) -> list[str]:
     overrides: list[str] = []
     for key, value in config.items():
         if key == "hydra":
-            overrides += shlex.split(value) if isinstance(value, str) else [str(v) for v in value]
+            overrides += _listed(value)
         elif key in (*ROOT_GROUPS, "run"):
             overrides += _flatten(key, value)
         else:
@@ -75,6 +77,17 @@ def overrides_from_config(config: Mapping[str, Any]) -> list[str]:
                 "key", str(key), ("hydra", *ROOT_GROUPS, "run"), "snakemake --config"
             )
     return overrides
+
+
+def _listed(value: Any) -> list[str]:
+    try:
+        if isinstance(value, list):
+            return [str(item) for item in value]
+        return shlex.split("" if value is None else str(value))
+    except ValueError:
+        raise PipelineError(
+            f"cannot read '{value}': a quotation mark is not closed", "snakemake --config hydra"
+        ) from None
 
 
 def _flatten(key: str, value: Any) -> list[str]:
@@ -160,7 +173,11 @@ def load_member(
 
 
 def _refuse_unstable(path: Path, where: str) -> None:
-    if found := _UNSTABLE.search(path.read_text(encoding="utf-8")):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PipelineError(f"not readable as UTF-8 text ({_first_line(error)})", where) from None
+    if found := _UNSTABLE.search(text):
         raise PipelineError(
             f"'{found.group(0)}' depends on the host or the time", where, "write the value itself"
         )
@@ -170,14 +187,11 @@ def check_member(group: str, values: Mapping[str, Any], where: str) -> Any:
     """Plain values as the class of their config group."""
     if group != "condition":
         return check(_CLASSES[group], values, where)
-    holder = check(_Holder, {"condition": values}, where)
-    return holder.condition
+    return check(_AnyCondition, values, where).root
 
 
-class _Holder(schema.Strict):
+class _AnyCondition(RootModel[schema.Condition]):
     """A discriminated union can only be checked as a field."""
-
-    condition: schema.Condition
 
 
 def _split(
@@ -209,6 +223,12 @@ def _split(
             continue
         # Names may hold dots, so the longest known name that starts the rest is meant.
         known = [n for n in options(conf, group) if rest.startswith(f"{n}.")]
+        if not rest or rest in options(conf, group):
+            raise PipelineError(
+                f"'{line}': members of '{group}' are chosen by the study",
+                "override",
+                f"change one key of one member: {group}.<name>.<key>=value",
+            )
         if not known:
             raise unknown_name(group, rest.split(".")[0], options(conf, group), "override")
         name = max(known, key=len)
@@ -225,6 +245,7 @@ def _compose_root(overrides: list[str], conf: Path) -> tuple[dict[str, Any], str
     from omegaconf import OmegaConf, open_dict
     from omegaconf.errors import OmegaConfBaseException
 
+    _refuse_unstable(conf / "config.yaml", "conf/config.yaml")
     for group in ROOT_GROUPS:
         for path in (conf / group).glob("*.yaml"):
             _refuse_unstable(path, f"conf/{group}/{path.name}")
@@ -237,6 +258,9 @@ def _compose_root(overrides: list[str], conf: Path) -> tuple[dict[str, Any], str
         values = OmegaConf.to_container(config, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise _override_error(error, conf) from None
+    # Hydra reads YAML itself and lets the parser's errors, and some of its own checks, through.
+    except Exception as error:
+        raise PipelineError(f"cannot be composed ({_first_line(error)})", str(conf)) from None
     assert isinstance(values, dict)
     return {str(key): value for key, value in values.items()}, study_name
 
@@ -290,6 +314,8 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                 where,
                 f"add {reference}",
             )
+        for key in ("conditions", "probes"):
+            _refuse_repeats(f"{key} of corpus '{cell.corpus}'", getattr(cell, key), where)
     cells = [(cell.corpus, cell.protocol) for cell in study.measurements]
     if len(set(cells)) < len(cells):
         raise PipelineError(
@@ -311,6 +337,10 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
             f"add {probe} to its probes",
         )
     for key in ("models", "figures"):
-        names = getattr(study, key)
-        if len(set(names)) < len(names):
-            raise PipelineError(f"{key}: a name stands twice", where)
+        _refuse_repeats(key, getattr(study, key), where)
+
+
+def _refuse_repeats(key: str, names: list[str], where: str) -> None:
+    """A name that stands twice would double its rows in every table."""
+    if repeated := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+        raise PipelineError(f"{key}: '{repeated[0]}' stands twice", where, "name it once")

@@ -6,9 +6,9 @@ the YAML files under conf/ carry the longer explanations.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 __all__ = [
     "BosCondition",
@@ -48,12 +48,20 @@ Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*(/[\w.+-]+)*$")]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0)]
 Count = Annotated[int, Field(ge=1)]
+Item = TypeVar("Item")
+
+
+def _no_repeats(values: list[Item]) -> list[Item]:
+    if len(set(values)) < len(values):
+        raise ValueError(f"a value stands twice in {values}")
+    return values
 
 
 class Strict(BaseModel):
     """Base of every group: unknown keys are errors, values are immutable."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Infinity and NaN have no place in JSON, and so none in a slice.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HubSource(Strict):
@@ -238,7 +246,7 @@ class LocalGlobal(Strict):
     """Attention mass near the query over the rest."""
 
     probe: Name
-    distances: Annotated[list[Count], Field(min_length=1)]
+    distances: Annotated[list[Count], Field(min_length=1), AfterValidator(_no_repeats)]
     headline: Count
 
     @model_validator(mode="after")
@@ -254,7 +262,9 @@ class PaperProtocol(Strict):
     kind: Literal["paper"]
     probe: Name
     spectrum: Spectrum
-    window_entropy: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)]
+    window_entropy: Annotated[
+        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
+    ]
     wavelet: Wavelet
     scale: ScaleComparison
     local_global: LocalGlobal
@@ -314,7 +324,9 @@ class Figure(Strict):
     """How figures look; nothing here changes a number."""
 
     dpi: Annotated[int, Field(ge=50, le=1200)] = 150
-    formats: Annotated[list[Literal["svg", "png", "pdf"]], Field(min_length=1)]
+    formats: Annotated[
+        list[Literal["svg", "png", "pdf"]], Field(min_length=1), AfterValidator(_no_repeats)
+    ]
     width: Annotated[float, Field(gt=2, le=30)] = 7.0
     font_size: Annotated[float, Field(ge=5, le=24)] = 9.0
 

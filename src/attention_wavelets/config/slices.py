@@ -8,42 +8,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 
+from attention_wavelets.config.lock import lock_key
 from attention_wavelets.config.schema import Experiment, Measurement
-from attention_wavelets.errors import PipelineError
 
-__all__ = ["LOCK_FILE", "canonical", "read_lock", "slices"]
-
-LOCK_FILE = Path("model") / "revisions.lock.yaml"
+__all__ = ["canonical", "slices"]
 
 
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal content, equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def read_lock(conf: Path) -> dict[str, str]:
-    """Resolved revisions, `repository@branch` -> commit; empty where none was locked yet."""
-    import yaml
-
-    path = conf / LOCK_FILE
-    if not path.is_file():
-        return {}
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except yaml.YAMLError:
-        values = None
-    if not isinstance(values, dict) or not all(isinstance(v, str) for v in values.values()):
-        raise PipelineError(
-            "not a list of `repository@revision: commit`",
-            str(path),
-            "delete it and run `attention-wavelets lock`",
-        )
-    return {str(key): value for key, value in values.items()}
 
 
 def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -54,7 +31,7 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     experiment
         What `config.compose.compose` returned.
     lock
-        What `read_lock` returned.
+        What `config.lock.read_lock` returned.
 
     Returns
     -------
@@ -78,7 +55,7 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
         source = model.source
         base = experiment.model[source.of] if source.kind == "untrained" else None
         origin = base.source if base is not None else source
-        key = f"{origin.repository}@{origin.revision}" if origin.kind == "hub" else ""
+        key = lock_key(origin) if origin.kind == "hub" else ""
         yield (
             f"models/{name}/fetch",
             {

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from attention_wavelets.config.lock import lock_key
 from attention_wavelets.config.schema import (
     HubSource,
     LocalSource,
@@ -23,7 +24,6 @@ from attention_wavelets.models.facts import (
 from attention_wavelets.models.files import choose_files, is_weights
 from attention_wavelets.models.load import open_config, open_tokenizer, raw_config
 from attention_wavelets.models.locate import locate_files
-from attention_wavelets.models.lock import lock_key
 from attention_wavelets.models.quiet import translated
 from attention_wavelets.sources.cache import sha256_of
 from attention_wavelets.sources.fetched import Fetched

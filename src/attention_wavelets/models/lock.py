@@ -5,25 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-import yaml
-
+from attention_wavelets.config.lock import is_commit, lock_key
 from attention_wavelets.config.schema import HubSource, Model
-from attention_wavelets.errors import PipelineError
-from attention_wavelets.sources.hub import is_commit, resolve_commit
+from attention_wavelets.sources.hub import resolve_commit
 from attention_wavelets.store.atomic import write_text
 
-__all__ = ["lock_key", "read_lock", "resolve_lock", "write_lock"]
+__all__ = ["resolve_lock", "write_lock"]
 
 _HEADER = """\
 # Commits of the hub branches and tags that models name, written by `attention-wavelets lock`.
 # Keep it under version control: with it every machine fetches the same files.
 # Delete a line and run the command again to move to the branch's newest commit.
 """
-
-
-def lock_key(source: HubSource) -> str:
-    """`repository@revision`, the name of a source in the lock."""
-    return f"{source.repository}@{source.revision}"
 
 
 def resolve_lock(models: Mapping[str, Model]) -> dict[str, str]:
@@ -37,25 +30,6 @@ def resolve_lock(models: Mapping[str, Model]) -> dict[str, str]:
         if isinstance(model.source, HubSource) and not is_commit(model.source.revision)
     }
     return {key: resolve_commit(sources[key]) for key in sorted(sources)}
-
-
-def read_lock(path: Path) -> dict[str, str]:
-    """The lock file's entries; an absent or empty file is an empty lock."""
-    todo = "delete the file and run `attention-wavelets lock` again"
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise PipelineError("not valid YAML", str(path), todo) from None
-    if content is None:
-        return {}
-    if not isinstance(content, dict):
-        raise PipelineError("not a mapping of repository@revision to commit", str(path), todo)
-    for key, commit in content.items():
-        if not (isinstance(key, str) and "@" in key and is_commit(str(commit))):
-            raise PipelineError(f"'{key}: {commit}' is not a locked commit", str(path), todo)
-    return {str(key): str(commit) for key, commit in content.items()}
 
 
 def write_lock(path: Path, lock: Mapping[str, str]) -> None:

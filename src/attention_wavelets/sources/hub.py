@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from attention_wavelets.config.lock import is_commit
 from attention_wavelets.config.schema import HubSource
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.sources.cache import fetching, git_blob_id, sha256_of
 from attention_wavelets.sources.fetched import Fetched
 from attention_wavelets.store.atomic import write_text
 
-__all__ = ["FORBIDDEN", "fetch_hub", "hub_paths", "is_commit", "resolve_commit"]
+__all__ = ["FORBIDDEN", "fetch_hub", "hub_paths", "resolve_commit"]
 
 RepoType = Literal["model", "dataset"]
 _Result = TypeVar("_Result")
@@ -45,11 +46,6 @@ class _Listing:
     # name -> (size, sha256 of large files, git id of small ones); None where not known offline
     files: dict[str, tuple[int | None, str | None, str | None]]
     online: bool
-
-
-def is_commit(revision: str) -> bool:
-    """Whether a revision is a full commit id and so needs no lock."""
-    return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
 def resolve_commit(source: HubSource, repo_type: RepoType = "model") -> str:
