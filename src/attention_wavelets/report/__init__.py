@@ -1,0 +1,1 @@
+"""A study's tables as figures, pages and terminal text."""

@@ -133,7 +133,7 @@ def _model_row(
     entry = config["models"][manifest["name"]]
     row = {
         "model": manifest["name"],
-        "label": f"{entry['label']} ({_kind(manifest)})",
+        "label": _label(entry["label"], manifest),
         "trained": not entry["of"],
         "of": entry["of"],
         "position_encoding": facts["position_encoding"],
@@ -162,11 +162,12 @@ def _model_row(
     return row
 
 
-def _kind(manifest: Mapping[str, Any]) -> str:
-    """Quantisation and tuning, printed beside every number of a model."""
-    weights = manifest["quantisation"]
-    named = [] if weights == "none" else [weights]
-    return ", ".join([*named, manifest["tuning"]])
+def _label(label: str, manifest: Mapping[str, Any]) -> str:
+    """The printed name: quantisation and tuning stand beside every number of a model."""
+    weights = [] if manifest["quantisation"] == "none" else [manifest["quantisation"]]
+    tuning = [] if manifest["untrained"] else [manifest["tuning"]]
+    said = ", ".join([*weights, *tuning])
+    return f"{label} ({said})" if said else label
 
 
 def _statistics(

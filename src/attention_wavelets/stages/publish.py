@@ -93,9 +93,10 @@ def write_study_report(
         "protocol": config["protocol"],
         "provenance": provenance([read_attributes(path) for path in signals], config),
     }
-    files = [figures / f"{name}.svg" for name in config["figures"]]
-    drawn = [path.with_suffix(end) for path in files for end in (".svg", ".png")]
-    write_report(out, tables, [path for path in drawn if path.is_file()], context)
+    drawn = [figures / f"{name}.svg" for name in config["figures"]]
+    # The page falls back on the PNG where an SVG is very large; a study need not draw one.
+    drawn += [path for svg in drawn if (path := svg.with_suffix(".png")).is_file()]
+    write_report(out, tables, drawn, context)
 
 
 def corpus_facts(corpus: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,282 @@
+"""A small study with the true shape of its tables, drawn from a fixed seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attention_wavelets.config.schema import Figure as FigureSettings
+from attention_wavelets.config.schema import PaperProtocol
+from attention_wavelets.report.nulls import null_curves
+from attention_wavelets.report.tables import Headline, StudyTables
+
+MEASURES = (
+    "positional_entropy",
+    "spectral_entropy",
+    "spectral_entropy_sqrt",
+    "selectivity",
+    "band_low",
+    "band_mid",
+    "band_high",
+    *(f"window_entropy_{width}" for width in (16, 32, 64)),
+    *(f"wavelet_entropy_{scale}" for scale in range(6)),
+    "reconstruction_error",
+    "local_global_ratio",
+    "scale_sensitivity",
+    "scale_correlation",
+)
+CONDITIONS = ("half", "quarter", "half-prefix", "quarter-prefix")
+STATISTICS = {
+    "spectral_entropy_mean": 2.4,
+    "spectral_entropy_std": 0.65,
+    "spectral_entropy_iqr": 0.9,
+    "frequency_selectivity_mean": 0.72,
+    "frequency_selectivity_std": 0.38,
+    "frequency_selectivity_iqr": 0.48,
+    "scale_sensitivity_0_5": 0.06,
+    "scale_sensitivity_0_25": 0.11,
+    "scale_sensitivity_0_5_prefix": 0.08,
+    "scale_sensitivity_0_25_prefix": 0.14,
+    "position_spectrum_correlation": -0.55,
+    "reconstruction_error_mean": 1.2e-7,
+    "window_entropy_16_tokens": 0.87,
+    "window_entropy_32_tokens": 0.88,
+    "window_entropy_64_tokens": 0.88,
+    "wavelet_entropy_scale_0": 0.7,
+    "wavelet_entropy_scale_1": 0.35,
+    "wavelet_entropy_scale_2": 0.6,
+    "wavelet_entropy_scale_3": 0.7,
+    "wavelet_entropy_scale_4": 0.45,
+    "wavelet_entropy_scale_5": 0.3,
+    "band_low_mean": 0.7,
+    "band_mid_mean": 0.2,
+    "band_high_mean": 0.1,
+    "positional_entropy_mean": 3.3,
+    "local_global_ratio_mean": 1.4,
+}
+MODELS = (
+    # model, label, of, layers, heads, position encoding, quantisation, tuning
+    ("rope", "SmolLM2-135M (Q4_1, instruct)", "", 30, 9, "rope", "Q4_1", "instruct"),
+    ("bert", "MiniLM-L6 (sentence embedding)", "", 6, 12, "absolute", "none", "sentence embedding"),
+    ("rope-s0", "SmolLM2-135M untrained, seed 0", "rope", 30, 9, "rope", "none", "untrained"),
+    ("rope-s1", "SmolLM2-135M untrained, seed 1", "rope", 30, 9, "rope", "none", "untrained"),
+    ("bert-s0", "MiniLM-L6 untrained, seed 0", "bert", 6, 12, "absolute", "none", "untrained"),
+)
+# One model has no prefix conditions: a study may be half done.
+MISSING = {"bert": ("half-prefix", "quarter-prefix")}
+TOKENS = 96
+PROTOCOL = PaperProtocol.model_validate(
+    {
+        "kind": "paper",
+        "probe": "received",
+        "spectrum": {
+            "window": "hann_periodic",
+            "nfft": "next_power_of_two",
+            "band_edges": [0.25, 0.75],
+        },
+        "window_entropy": [16, 32, 64],
+        "wavelet": {"name": "db2", "mode": "symmetric", "scales": 6},
+        "scale": {"reference": "full", "alignment": "zero_padded_concat"},
+        "local_global": {"probe": "lag", "distances": [4, 8, 16], "headline": 8},
+    }
+)
+
+
+def head_frame(
+    random: np.random.Generator, layers: int, heads: int, untrained: bool
+) -> pd.DataFrame:
+    """Plausible means of every measure for each head, with a fixed relative uncertainty."""
+    layer, head = (axis.ravel() for axis in np.mgrid[:layers, :heads])
+    count = layers * heads
+    low = random.beta(400, 20, count) if untrained else random.beta(4, 1.8, count)
+    rest = 1 - low
+    mid = rest * random.uniform(0.6, 0.72, count)
+    concentration = random.gamma(2, 0.5, count) * (0.02 if untrained else 1)
+    positional = np.log(TOKENS) - 0.5 * np.log1p(concentration)
+    excess = random.uniform(0.02, 0.06, count) if untrained else random.gamma(4, 0.25, count)
+    values = {
+        "positional_entropy": positional,
+        "spectral_entropy": 0.9 + 2.4 * rest**0.5 + random.normal(0, 0.05, count),
+        "spectral_entropy_sqrt": np.log(TOKENS) - positional + excess,
+        "selectivity": 1.8 * low**2.2,
+        "band_low": low,
+        "band_mid": mid,
+        "band_high": rest - mid,
+        "reconstruction_error": random.uniform(0.9e-7, 1.5e-7, count),
+        "local_global_ratio": np.exp(random.normal(0, 1.2, count) - 0.03 * layer),
+        **{f"window_entropy_{w}": random.uniform(0.8, 0.95, count) for w in (16, 32, 64)},
+        **{f"wavelet_entropy_{s}": random.uniform(0.2, 1, count) for s in range(6)},
+    }
+    return pd.DataFrame({"layer": layer, "head": head, **values})
+
+
+def with_uncertainty(frame: pd.DataFrame, **keys: str) -> pd.DataFrame:
+    """The columns of heads.parquet from the columns of `head_frame`."""
+    columns: dict[str, object] = {**keys, "layer": frame["layer"], "head": frame["head"]}
+    columns |= {"n_sequences": 128, "n_documents": 64}
+    for measure in MEASURES:
+        values = frame[measure] if measure in frame else pd.Series(np.nan, index=frame.index)
+        error = 0.03 * values.abs()
+        columns[f"{measure}_mean"] = values
+        columns[f"{measure}_se"] = error
+        columns[f"{measure}_low"] = values - 2 * error
+        columns[f"{measure}_high"] = values + 2 * error
+    return pd.DataFrame(columns)
+
+
+def model_heads(
+    random: np.random.Generator, name: str, layers: int, heads: int, untrained: bool
+) -> pd.DataFrame:
+    """Rows of heads.parquet of one model: full, subsampled, and subsampled against full."""
+    keys = {"model": name, "corpus": "enwiki-96", "probe": "received", "protocol": "paper"}
+    frames = []
+    for condition in ("full", *CONDITIONS):
+        if condition in MISSING.get(name, ()):
+            continue
+        frame = head_frame(random, layers, heads, untrained)
+        frames.append(with_uncertainty(frame, **keys, condition=condition, reference=""))
+        if condition != "full":
+            near = 1 - random.gamma(1.2, 0.03 if "half" in condition else 0.06, len(frame))
+            compared = frame[["layer", "head"]].assign(
+                scale_correlation=near, scale_sensitivity=1 - near
+            )
+            frames.append(with_uncertainty(compared, **keys, condition=condition, reference="full"))
+    return pd.concat(frames, ignore_index=True)
+
+
+def model_pairs(random: np.random.Generator, name: str, layers: int, heads: int) -> pd.DataFrame:
+    """Rows of pairs.parquet of one model, full condition."""
+    first, second = np.triu_indices(heads, 1)
+    pairs = [
+        pd.DataFrame(
+            {
+                "model": name,
+                "corpus": "enwiki-96",
+                "condition": "full",
+                "probe": "received",
+                "protocol": "paper",
+                "layer": layer,
+                "head": first,
+                "other": second,
+                "signal_correlation": np.clip(random.normal(0.5, 0.35, len(first)), -1, 1),
+            }
+        )
+        for layer in range(layers)
+    ]
+    return pd.concat(pairs, ignore_index=True)
+
+
+def model_row(random: np.random.Generator, facts: tuple[object, ...]) -> dict[str, object]:
+    """One row of models.csv."""
+    name, label, of, layers, heads, position, quantisation, tuning = facts
+    row: dict[str, object] = {
+        "model": name,
+        "label": label,
+        "trained": not of,
+        "of": of,
+        "position_encoding": position,
+        "causal": position == "rope",
+        "quantisation": quantisation,
+        "tuning": tuning,
+        "parameters": 134515008,
+        "layers": layers,
+        "heads_per_layer": heads,
+        "dtype": "float32",
+        "corpus": "enwiki-96",
+        "condition": "full",
+        "tokens": TOKENS,
+        "n_sequences": 128,
+        "n_documents": 64,
+    }
+    for statistic, typical in STATISTICS.items():
+        value = typical * random.uniform(0.8, 1.2)
+        if statistic.endswith("_prefix") and name in MISSING:
+            value = np.nan
+        row |= {statistic: value}
+        row |= {f"{statistic}_low": value - 0.05 * abs(value)}
+        row |= {f"{statistic}_high": value + 0.05 * abs(value)}
+    return row
+
+
+def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -> StudyTables:
+    """A study of the given models."""
+    random = np.random.default_rng(seed)
+    shape = [(str(f[0]), int(f[3]), int(f[4]), bool(f[2])) for f in facts]  # type: ignore[call-overload]
+    return StudyTables(
+        heads=pd.concat([model_heads(random, *item) for item in shape], ignore_index=True),
+        models=pd.DataFrame([model_row(random, item) for item in facts]),
+        pairs=pd.concat([model_pairs(random, *item[:3]) for item in shape], ignore_index=True),
+        headline=Headline("enwiki-96", "paper", "full"),
+        null_curves=null_curves(pd.DataFrame({"tokens": [TOKENS]}), PROTOCOL),
+        protocol=PROTOCOL.model_dump(),
+    )
+
+
+@pytest.fixture(scope="session")
+def study() -> StudyTables:
+    """Five models: two trained, three untrained twins, one without prefix conditions."""
+    return make_study()
+
+
+@pytest.fixture(scope="session")
+def lone_study() -> StudyTables:
+    """One model with a single layer of two heads, and no null curve for its length."""
+    facts = (("tiny", "Tiny <1> & co", "", 1, 2, "rope", "none", "base"),)
+    tables = make_study(facts)
+    return StudyTables(tables.heads, tables.models, tables.pairs, tables.headline)
+
+
+@pytest.fixture(scope="session")
+def settings() -> FigureSettings:
+    """The default look, at a low resolution."""
+    return FigureSettings(formats=["svg", "png"], dpi=60)
+
+
+@pytest.fixture(scope="session")
+def context() -> dict[str, object]:
+    """What the report says besides its tables; one name is hostile, one model unlocked."""
+    manifests = [
+        {
+            "name": name,
+            "label": label,
+            "source": {"kind": "hub", "repository": f"someone/{name}", "revision": "main"},
+            "revision": "main",
+            "locked": name != "bert",
+            "files": [{"name": "model.safetensors", "sha256": "ab" * 32, "size": 98362432}],
+            "licence": "Apache-2.0",
+            "quantisation": quantisation,
+            "tuning": tuning,
+        }
+        for name, label, _, _, _, _, quantisation, tuning in MODELS
+    ]
+    return {
+        "study": {"name": "quick", "title": "A <b>bold</b> study", "description": "Five models."},
+        "models": manifests,
+        "corpora": {
+            "enwiki-96": {
+                "title": "English Wikipedia",
+                "language": "en",
+                "licence": "CC BY-SA 3.0",
+                "licence_url": "https://creativecommons.org/licenses/by-sa/3.0/",
+                "source": {"kind": "wheel", "distribution": "gensim", "version": "4.4.0"},
+                "tokens": TOKENS,
+                "count": 128,
+            }
+        },
+        "conditions": {
+            "full": {"kind": "full"},
+            "half": {"kind": "subsample", "fraction": 0.5, "method": "stride", "seed": 0},
+            "bos-swapped": {"kind": "bos", "action": "swap", "token": "<script>"},
+        },
+        "protocol": PROTOCOL.model_dump(),
+        "provenance": {"device": "cpu", "packages": {"torch": "2.13.0"}, "seeds": [0, 1]},
+    }
+
+
+@pytest.fixture(scope="session")
+def many() -> StudyTables:
+    """Twelve models of few heads, none of them related."""
+    return make_study(
+        tuple((f"m{i}", f"model {i}", "", 3, 4, "rope", "none", "base") for i in range(12))
+    )
