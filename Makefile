@@ -9,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint format clean
+.PHONY: run test lint format docs clean
 
 # More options for Snakemake: make run ARGS='--config study=quickstart'
 run: $(VENV)/run.stamp
@@ -30,6 +30,10 @@ format: $(VENV)/test.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
+
+# The tables inside docs/ that are written from the code.
+docs: $(VENV)/test.stamp
+	$(BIN)/python docs/generate.py
 
 $(VENV)/bin/python:
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or 3.12 is needed; make PYTHON=/path/to/python"; exit 1; }

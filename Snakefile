@@ -22,4 +22,4 @@ include: "workflow/rules/studies.smk"
 rule all:
     default_target: True
     input:
-        STUDY + "/report.html",
+        f"{STUDY}/report.html",

@@ -45,8 +45,8 @@ def five_lines(models: pd.DataFrame) -> str:
             f"4. Heads that are spread over positions are concentrated in frequency (correlation "
             f"{of(TRAINED, rho):.2f} in SmolLM2), but an untrained BERT shows it most "
             f"({of(FRESH_BERT, rho):.2f}, trained {of(BERT, rho):.2f}): the sign proves nothing.",
-            f"5. The wavelet reconstruction error is between {errors.min():.0e} and "
-            f"{errors.max():.0e} for every model, trained or not: it is the rounding of 32-bit "
+            f"5. The wavelet reconstruction error is between {errors.min():.1e} and "
+            f"{errors.max():.1e} for every model, trained or not: it is the rounding of 32-bit "
             "numbers, not a property of attention.",
         ]
     )

@@ -11,7 +11,7 @@ rule extract_signals:
         signals=f"{RESULTS}/signals/{{model}}/{{corpus}}.zarr.zip",
     log:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.log",
-    threads: workflow.cores
+    threads: workflow.cores or 1
     # Unlike params, resources are no reason to run again: these two change the speed only.
     resources:
         mem_mb=4000,

@@ -115,6 +115,9 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     conf = conf or default_conf()
     root, changes = _split(list(overrides), conf)
     composed, study_name = _compose_root(root, conf)
+    for name in (*ROOT_GROUPS, "run"):
+        if name not in composed:
+            raise PipelineError(f"'{name}' is missing", "conf/config.yaml", "put it back")
     study = check(schema.Study, composed.pop("study"), f"conf/study/{study_name}.yaml")
     groups = {
         name: check(_CLASSES[name], composed.pop(name), f"conf/{name}")

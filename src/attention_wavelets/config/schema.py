@@ -112,7 +112,6 @@ class Model(Strict):
     quantisation: str = "none"
     tuning: str = "base"
     licence: Annotated[str, Field(min_length=1)]
-    gated: bool = False
 
 
 TextSource = Annotated[HubSource | WheelSource | LocalSource, Field(discriminator="kind")]

@@ -119,7 +119,18 @@ def _head_rows(
         columns[f"{name}_se"] = interval.standard_error[:, index]
         columns[f"{name}_low"] = interval.low[:, index]
         columns[f"{name}_high"] = interval.high[:, index]
+        columns[f"{name}_n"] = interval.n[:, index].astype(np.int32)
+    columns["reason"] = [_reason(names, row) for row in interval.reason]
     return pd.DataFrame(columns)
+
+
+def _reason(names: Sequence[str], reasons: np.ndarray) -> str:
+    """Why numbers are missing, as in "undefined: wavelet_entropy_5; documents: selectivity"."""
+    groups: dict[str, list[str]] = {}
+    for name, reason in zip(names, reasons, strict=True):
+        if reason:
+            groups.setdefault(str(reason), []).append(name)
+    return "; ".join(f"{reason}: {' '.join(found)}" for reason, found in groups.items())
 
 
 def _model_row(
@@ -154,11 +165,14 @@ def _model_row(
         "n_sequences": len(rows),
         "n_documents": rows["document"].nunique(),
     }
+    reasons: dict[str, str] = {}
     for name, (values, documents) in _statistics(config, mine, rows):
         interval = _interval(values, documents, config["statistics"])
+        reasons[name] = str(interval.reason)
         row[name] = float(interval.mean)
         row[f"{name}_low"] = float(interval.low)
         row[f"{name}_high"] = float(interval.high)
+    row["reason"] = _reason(list(reasons), np.array(list(reasons.values())))
     return row
 
 

@@ -124,9 +124,16 @@ def _layers(
         lag = None
         if near in group:
             mass = group[f"{near}_mass"][:, layer].values
-            lag = (group[near][:, layer].values, mass, group[LAG_AXIS].values)
-        reference = None if full is None else full[probe][:, layer].values
-        yield _Layer(group[probe][:, layer].values, reference, lag)
+            lag = (_signals(group, near, layer), mass, group[LAG_AXIS].values)
+        reference = None if full is None else _signals(full, probe, layer)
+        yield _Layer(_signals(group, probe, layer), reference, lag)
+
+
+def _signals(group: xr.Dataset, probe: str, layer: int) -> np.ndarray:
+    """One layer's signals; zeros, which the measures know as `mass`, where no mass was seen."""
+    mass = group[f"{probe}_mass"][:, layer].values
+    signals = group[probe][:, layer].values
+    return np.where(mass[..., None] == 0, np.float32(0), signals)
 
 
 def measure_array(signals: Path, protocol: PaperProtocol, out: Path) -> int:

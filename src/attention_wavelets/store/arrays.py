@@ -129,6 +129,11 @@ def _opened(path: Path) -> Iterator[zarr.storage.ZipStore]:
         ) from None
     try:
         yield store
+    # Every entry carries a checksum that is compared when it is read.
+    except zipfile.BadZipFile as error:
+        raise PipelineError(
+            f"damaged store ({error})", str(path), "delete the file and run again"
+        ) from None
     finally:
         store.close()
 

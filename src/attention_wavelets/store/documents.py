@@ -41,7 +41,9 @@ def write_documents(path: Path, documents: Iterable[Document], text: Text) -> in
     """
     count = 0
     with replacing(path) as partial:
-        with pq.ParquetWriter(partial, SCHEMA, compression="zstd") as writer:
+        with pq.ParquetWriter(
+            partial, SCHEMA, compression="zstd", write_page_checksum=True
+        ) as writer:
             for batch in _batches(documents):
                 writer.write_table(_table(batch, count, text))
                 count += len(batch)
@@ -77,7 +79,8 @@ def _table(batch: list[Document], first: int, text: Text) -> pa.Table:
 def read_documents(path: Path) -> pd.DataFrame:
     """Read what `write_documents` wrote; a missing or damaged file is a `PipelineError`."""
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
     except FileNotFoundError:
         raise PipelineError("file is missing", str(path), "run the rule build_corpus") from None
     except (OSError, pa.ArrowException) as error:

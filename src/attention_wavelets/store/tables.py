@@ -27,7 +27,9 @@ class TableWriter:
         """Write `frame` as the next row group."""
         table = pa.Table.from_pandas(frame, preserve_index=False)
         if self._writer is None:
-            self._writer = pq.ParquetWriter(self._path, table.schema, compression="zstd")
+            self._writer = pq.ParquetWriter(
+                self._path, table.schema, compression="zstd", write_page_checksum=True
+            )
         self._writer.write_table(table.cast(self._writer.schema), row_group_size=max(len(frame), 1))
 
     def close(self) -> None:
@@ -46,31 +48,39 @@ def table_writer(path: Path) -> Iterator[TableWriter]:
         writer.close()
 
 
-def _parquet(path: Path) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(path)
-    except FileNotFoundError:
-        raise PipelineError("file is missing", str(path), "run the rule that makes it") from None
-    except (pa.ArrowInvalid, OSError) as error:
-        raise PipelineError(
-            f"damaged table ({str(error).splitlines()[0]})",
-            str(path),
-            "delete the file and run again",
-        ) from None
-
-
 def iterate_table(path: Path) -> Iterator[pd.DataFrame]:
     """Row groups of a Parquet file, in order."""
-    with _parquet(path) as file:
+    with _reading(path):
+        file = pq.ParquetFile(path, page_checksum_verification=True)
+    with file:
         for index in range(file.num_row_groups):
-            yield file.read_row_group(index).to_pandas()
+            with _reading(path):
+                frame = file.read_row_group(index).to_pandas()
+            yield frame
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """A whole Parquet file."""
-    with _parquet(path) as file:
-        frame: pd.DataFrame = file.read().to_pandas()
-    return frame
+    with _reading(path):
+        # Not read_table, which would take folders named a=b for columns.
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            frame: pd.DataFrame = file.read().to_pandas()
+        return frame
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Errors of reading a table as one line that names the file."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise PipelineError("file is missing", str(path), "run the rule that makes it") from None
+    # pandas' and pyarrow's own errors, and text that is no UTF-8, are ValueErrors.
+    except (ValueError, OSError) as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise PipelineError(
+            f"damaged table ({first})", str(path), "delete the file and run again"
+        ) from None
 
 
 def write_csv(path: Path, frame: pd.DataFrame) -> None:
@@ -81,10 +91,8 @@ def write_csv(path: Path, frame: pd.DataFrame) -> None:
 
 def read_csv(path: Path) -> pd.DataFrame:
     """A CSV of `write_csv`; empty text stays empty text, a missing number is NaN."""
-    try:
+    with _reading(path):
         frame = pd.read_csv(path, keep_default_na=False, na_values=["", "nan"])
-    except FileNotFoundError:
-        raise PipelineError("file is missing", str(path), "run the rule that makes it") from None
     texts = frame.select_dtypes(exclude=["number", "bool"]).columns
     frame[texts] = frame[texts].fillna("")
     return frame

@@ -1,0 +1,96 @@
+"""Write the parts of these pages that stand in the code: `python docs/generate.py`.
+
+A part lies between `<!-- generated: NAME -->` and `<!-- end -->`; tests/docs fails if it is stale.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from attention_wavelets.config.compose import load_member
+from attention_wavelets.config.sources import STAGE_SOURCES
+from attention_wavelets.measures.measured import REASONS
+from attention_wavelets.measures.registry import Measure, markdown_table, protocol_measures
+
+__all__ = ["PARTS", "main", "render"]
+
+DOCS = Path(__file__).parent
+CONF = DOCS.parent / "conf"
+
+_PART = re.compile(r"(<!-- generated: (\S+) -->\n)(.*?)(<!-- end -->)", re.DOTALL)
+
+
+def _measures(protocol: str) -> tuple[Measure, ...]:
+    return protocol_measures(load_member("protocol", protocol, CONF, {}))
+
+
+def _table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    heads = list(header)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "".join(f"| {' | '.join(map(_cell, line))} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """A bar inside a cell would end it."""
+    return text.replace("|", chr(92) + "|")
+
+
+def _range(measure: Measure) -> str:
+    low, high = (f"{bound:.4g}".replace("inf", "∞") for bound in measure.range)
+    return f"{low} to {high}"
+
+
+def measures_paper() -> str:
+    """Definition, source and meaning of every measure."""
+    return markdown_table(_measures("paper"))
+
+
+def measure_columns() -> str:
+    """Column, unit, range and NaN reason of every measure."""
+    rows = (
+        (f"`{m.name}`", m.level.replace("_", " "), m.unit, _range(m), m.undefined)
+        for m in _measures("paper")
+    )
+    return _table(("column", "level", "unit", "range", "NaN when (reason)"), rows)
+
+
+def reasons() -> str:
+    """What a reason code means."""
+    return _table(("reason", "meaning"), ((f"`{name}`", text) for name, text in REASONS.items()))
+
+
+def stage_sources() -> str:
+    """Which modules rerun which stage."""
+    rows = (
+        (f"`{stage}`", ", ".join(f"`{pattern}`" for pattern in patterns))
+        for stage, patterns in STAGE_SOURCES.items()
+    )
+    return _table(("stage", "modules below `src/attention_wavelets/`"), rows)
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "measures-paper": measures_paper,
+    "measure-columns": measure_columns,
+    "reasons": reasons,
+    "stage-sources": stage_sources,
+}
+
+
+def render(page: str) -> str:
+    """The page with every generated part as it should be. Raises KeyError for an unknown part."""
+    return _PART.sub(lambda found: f"{found[1]}{PARTS[found[2]]()}{found[4]}", page)
+
+
+def main() -> None:
+    """Rewrite every page of this folder that has changed."""
+    for path in sorted(DOCS.glob("*.md")):
+        old = path.read_text(encoding="utf-8")
+        new = render(old)
+        if new != old:
+            path.write_text(new, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,337 @@
+"""What YAML and overrides can say, and the one line that answers what they cannot."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+import yaml
+
+from attention_wavelets.config.compose import (
+    MEMBER_GROUPS,
+    ROOT_GROUPS,
+    compose,
+    load_member,
+    options,
+    overrides_from_config,
+)
+from attention_wavelets.config.schema import Experiment, FigureName
+from attention_wavelets.errors import PipelineError
+from helpers.tiny_study import ROOT
+
+CONF = ROOT / "conf"
+MEMBERS = [(group, name) for group in MEMBER_GROUPS for name in options(CONF, group)]
+CHOICES = [(group, name) for group in ROOT_GROUPS for name in options(CONF, group)]
+
+
+@pytest.fixture
+def conf(tmp_path: Path) -> Path:
+    """A copy of conf/ that a test may spoil."""
+    return Path(shutil.copytree(CONF, tmp_path / "conf"))
+
+
+def refusal(*overrides: str, conf: Path = CONF) -> str:
+    with pytest.raises(PipelineError) as caught:
+        compose(overrides, conf)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_every_yaml_file_lies_in_a_known_group():
+    groups = {path.parent.name for path in CONF.glob("*/*.yaml")}
+    assert groups == {*MEMBER_GROUPS, *ROOT_GROUPS}
+
+
+@pytest.mark.parametrize(("group", "name"), MEMBERS)
+def test_every_member_is_valid(group: str, name: str):
+    assert load_member(group, name, CONF, {}).model_dump(mode="json")
+
+
+@pytest.mark.parametrize(("group", "name"), CHOICES)
+def test_every_option_composes(group: str, name: str):
+    assert isinstance(compose([f"{group}={name}"], CONF), Experiment)
+
+
+def test_an_experiment_holds_what_its_study_names_and_nothing_else():
+    experiment = compose([], CONF)
+    assert list(experiment.model) == experiment.study.models
+    assert set(experiment.corpus) == {"enwiki-96", "enwiki-256"}
+    assert set(experiment.probe) == {"received", "lag"}
+    assert "random_tokens" not in experiment.condition
+
+
+def test_the_base_of_an_untrained_model_is_loaded_but_not_studied():
+    experiment = compose(["study.models=[minilm-l6-untrained-s0]"], CONF)
+    assert experiment.study.models == ["minilm-l6-untrained-s0"]
+    assert set(experiment.model) == {"minilm-l6-untrained-s0", "minilm-l6"}
+
+
+def test_figure_names_of_the_schema_are_those_that_can_be_drawn():
+    from attention_wavelets.report.figures import FIGURES
+
+    assert list(get_args(FigureName)) == list(FIGURES)
+
+
+def test_a_member_is_changed_by_its_name():
+    changed = compose(
+        ["corpus.enwiki-96.sequences.count=8", "corpus.enwiki-96.sequences.min_documents=4"], CONF
+    )
+    assert changed.corpus["enwiki-96"].sequences.count == 8
+    assert changed.corpus["enwiki-256"].sequences.count == 32
+
+
+def test_the_longest_name_is_meant_where_names_hold_dots(conf: Path):
+    for name in ("tiny", "tiny.v2"):
+        shutil.copy(conf / "corpus/enwiki-96.yaml", conf / f"corpus/{name}.yaml")
+    study = (conf / "study/quickstart.yaml").read_text()
+    (conf / "study/quickstart.yaml").write_text(study.replace("enwiki-96", "tiny.v2"))
+    changed = compose(["corpus.tiny.v2.sequences.seed=3"], conf)
+    assert changed.corpus["tiny.v2"].sequences.seed == 3
+
+
+STUDY_KEYS = "description, figures, headline, measurements, models, title"
+ROOT_KEYS = (
+    "allowed: condition.<name>.<key>, corpus.<name>.<key>, figure, model.<name>.<key>, "
+    "probe.<name>.<key>, protocol.<name>.<key>, run, runtime, statistics, study"
+)
+ONE_LINERS = {
+    # Unknown keys and names, with the nearest spelling.
+    "figure.dpii=3": "override: unknown key 'figure.dpii'; did you mean 'figure.dpi'? "
+    "allowed: figure.dpi, figure.font_size, figure.formats, figure.width",
+    "+figure.colour=1": "conf/figure: unknown key 'colour'; "
+    "allowed here: dpi, font_size, formats, width",
+    "figur.dpi=3": f"override: unknown key 'figur.dpi'; did you mean 'figure'? {ROOT_KEYS}",
+    "study=quikstart": "override: unknown study 'quikstart'; did you mean 'quickstart'? "
+    "allowed: quickstart",
+    "figure=pretty": "override: unknown figure 'pretty'; allowed: default",
+    "corpus.enwiki-97.sequences.count=8": "override: unknown corpus 'enwiki-97'; "
+    "did you mean 'enwiki-96'? allowed: enwiki-256, enwiki-96",
+    "corpus.enwiki-96.sequences.cout=8": "conf/corpus/enwiki-96.yaml: unknown key "
+    "'sequences.cout'; did you mean 'count'? allowed here: count, max_per_document, "
+    "min_documents, seed, special_tokens, tokens",
+    "model.smollm2-135m.source.versio=1": "conf/model/smollm2-135m.yaml: unknown key "
+    "'source.versio'; did you mean 'version'? allowed here: distribution, files, kind, version",
+    "study.models=[minilm-l7]": "conf/model: unknown model 'minilm-l7'; did you mean 'minilm-l6'? "
+    "allowed: minilm-l6, minilm-l6-untrained-s0, smollm2-135m, smollm2-135m-untrained-s0, "
+    "smollm2-135m-untrained-s1",
+    "condition.bos-added.action=add": "override: unknown condition of this study 'bos-added'; "
+    "allowed: full, half, half-prefix, quarter, quarter-prefix, shuffled",
+    # Wrong values.
+    "runtime.device=gpu": "conf/runtime: device: 'gpu' is not allowed; did you mean 'cpu'? "
+    "allowed: auto, cpu, cuda",
+    "study.figures=[local_globl]": "conf/study/quickstart.yaml: figures.0: 'local_globl' is not "
+    "allowed; did you mean 'local_global'? allowed: " + ", ".join(get_args(FigureName)),
+    "model.smollm2-135m.source.kind=whel": "conf/model/smollm2-135m.yaml: source.kind: 'whel' is "
+    "not allowed; did you mean 'wheel'? allowed: hub, wheel, local, untrained",
+    "condition.half.method=strid": "conf/condition/half.yaml: method: 'strid' is not allowed; "
+    "did you mean 'stride'? allowed: stride, prefix, suffix, random",
+    "condition.half.kind=subsampl": "conf/condition/half.yaml: kind: 'subsampl' is not allowed; "
+    "did you mean 'subsample'? allowed: full, subsample, shuffle, random_tokens, bos",
+    "figure.dpi=sharp": "conf/figure: dpi: input should be a valid integer, unable to parse string "
+    "as an integer, got 'sharp'",
+    "figure.dpi=3": "conf/figure: dpi: input should be greater than or equal to 50, got 3",
+    "statistics.confidence=2": "conf/statistics: confidence: input should be less than 1, got 2",
+    "condition.half.fraction=1.5": "conf/condition/half.yaml: fraction: input should be less than "
+    "1, got 1.5",
+    "corpus.enwiki-96.sequences.count=0": "conf/corpus/enwiki-96.yaml: sequences.count: input "
+    "should be greater than or equal to 1, got 0",
+    "model.smollm2-135m-untrained-s0.source.initializer_range=inf": "conf/model/"
+    "smollm2-135m-untrained-s0.yaml: source.initializer_range: input should be a finite number, "
+    "got inf",
+    # Values that do not fit each other.
+    "figure.formats=[png]": "conf/figure: formats must contain svg: the report embeds it",
+    "figure.formats=[svg,svg]": "conf/figure: formats: a value stands twice in ['svg', 'svg']",
+    "protocol.paper.window_entropy=[16,16]": "conf/protocol/paper.yaml: window_entropy: a value "
+    "stands twice in [16, 16]",
+    "protocol.paper.spectrum.band_edges=[0.75,0.25]": "conf/protocol/paper.yaml: spectrum: "
+    "band_edges must increase",
+    "protocol.paper.local_global.headline=5": "conf/protocol/paper.yaml: local_global: headline 5 "
+    "is not among distances [4, 8, 16]",
+    "corpus.enwiki-96.sequences.count=8": "conf/corpus/enwiki-96.yaml: sequences: min_documents "
+    "(64) is larger than count (8)",
+    "study.models=[minilm-l6,minilm-l6]": "conf/study/quickstart.yaml: models: 'minilm-l6' stands "
+    "twice; name it once",
+    "study.headline.corpus=enwiki-97": "conf/study/quickstart.yaml: headline enwiki-97 / paper / "
+    "full is not measured; name one of the measurements",
+    "model.minilm-l6-untrained-s0.source.of=smollm2-135m-untrained-s0": "conf/model/"
+    "minilm-l6-untrained-s0.yaml: source.of: 'smollm2-135m-untrained-s0' is itself untrained; "
+    "name the model that carries the architecture",
+    # Overrides that are none.
+    "figure.dpi": "override: cannot read 'figure.dpi'; write key=value, as in figure.dpi=300",
+    "=3": "conf: cannot be composed (Config group override must be a string or a list. Got int)",
+    "corpus=enwiki-96": "override: 'corpus=enwiki-96': members of 'corpus' are chosen by the "
+    "study; change one key of one member: corpus.<name>.<key>=value",
+    "~corpus.enwiki-96.text": "override: '~corpus.enwiki-96.text': only key=value is possible here",
+    # Names that would lead out of the folder.
+    "run.name=../other": "conf/run: name: string should match pattern '^[a-z0-9][a-z0-9._-]*$', "
+    "got '../other'",
+    "study.models=[../minilm-l6]": "conf/study/quickstart.yaml: models.0: string should match "
+    "pattern '^[a-z0-9][a-z0-9._-]*$', got '../minilm-l6'",
+    # Slices must depend on nothing but the YAML.
+    "run.name=${now:%Y}": "override: 'run.name=${now:%Y}' depends on the host or the time",
+    "run.name=${hydra:job.name}": "override: 'run.name=${hydra:job.name}' depends on the host or "
+    "the time",
+    "corpus.enwiki-96.text.title=${oc.env:HOME}": "override: 'corpus.enwiki-96.text.title="
+    "${oc.env:HOME}' depends on the host or the time",
+}
+
+
+@pytest.mark.parametrize("override", ONE_LINERS)
+def test_a_bad_override_is_one_line(override: str):
+    said = refusal(override)
+    assert said.removeprefix(f"{ROOT}/") == ONE_LINERS[override].removeprefix(f"{ROOT}/")
+
+
+# What is written into a file, the file, and what must be in the one line.
+SPOILED = {
+    "unknown key": ("model/minilm-l6", "licens: MIT\n", ["'licens'", "did you mean 'licence'?"]),
+    "no YAML": ("corpus/enwiki-96", "text: [\n", ["conf/corpus/enwiki-96.yaml", "not valid YAML"]),
+    "no YAML in a study": ("study/quickstart", "models: [\n", ["cannot be composed"]),
+    "not a mapping": ("probe/lag", None, ["conf/probe/lag.yaml", "must be a mapping"]),
+    "interpolation": (
+        "model/minilm-l6",
+        "tuning: ${oc.env:HOME}\n",
+        ["conf/model/minilm-l6.yaml", "depends on the host or the time"],
+    ),
+    "interpolation in a root group": (
+        "figure/default",
+        "dpi: ${now:%Y}\n",
+        ["conf/figure/default.yaml", "depends on the host or the time"],
+    ),
+    "interpolation in the root": (
+        "config",
+        "run:\n  name: ${oc.env:USER}\n",
+        ["conf/config.yaml", "depends on the host or the time"],
+    ),
+    "interpolation of nothing": ("model/minilm-l6", "tuning: ${nowhere}\n", ["nowhere"]),
+    "unknown root key": ("config", "other: 1\n", ["unknown key 'other'", "conf/config.yaml"]),
+}
+
+
+@pytest.mark.parametrize("case", SPOILED)
+def test_a_spoiled_file_is_one_line(case: str, conf: Path):
+    name, added, expected = SPOILED[case]
+    path = conf / f"{name}.yaml"
+    kept = "" if added is None else path.read_text()
+    if added is not None:
+        key = added.split(":")[0]
+        # A key may stand once in YAML.
+        kept = "".join(
+            line for line in kept.splitlines(keepends=True) if not line.startswith(f"{key}:")
+        )
+        kept = kept.replace("  name: null\n", "") if key == "run" else kept
+    path.write_text(kept + (added if added is not None else "- kind: lag\n"))
+    said = refusal(conf=conf)
+    for part in expected:
+        assert part in said
+
+
+def test_bytes_that_are_no_text_are_one_line(conf: Path):
+    (conf / "condition/half.yaml").write_bytes(b"kind: \xff\n")
+    assert "conf/condition/half.yaml: not readable as UTF-8 text" in refusal(conf=conf)
+
+
+def test_a_condition_named_twice_would_double_its_rows(conf: Path):
+    path = conf / "study/quickstart.yaml"
+    path.write_text(path.read_text().replace("[full, half, quarter]", "[full, half, full]"))
+    assert "conditions of corpus 'enwiki-256': 'full' stands twice" in refusal(conf=conf)
+
+
+def test_a_subsampled_condition_needs_its_reference(conf: Path):
+    path = conf / "study/quickstart.yaml"
+    path.write_text(path.read_text().replace("[full, half, quarter]", "[half, quarter]"))
+    assert "which is not among the conditions of corpus 'enwiki-256'" in refusal(conf=conf)
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({}, []),
+        ({"study": "paper"}, ["study=paper"]),
+        ({"hydra": "study=paper figure.dpi=200"}, ["study=paper", "figure.dpi=200"]),
+        ({"hydra": ["study=paper", "run.name=a"]}, ["study=paper", "run.name=a"]),
+        ({"hydra": "study.title='two words'"}, ["study.title=two words"]),
+        ({"hydra": None}, []),
+        ({"figure": {"dpi": 300}, "study": "paper"}, ["figure.dpi=300", "study=paper"]),
+    ],
+)
+def test_overrides_come_from_snakemake_config(config: dict[str, Any], expected: list[str]):
+    assert overrides_from_config(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ({"stud": "paper"}, "unknown key 'stud'; did you mean 'study'? allowed: figure, hydra, "),
+        ({"model": "x"}, "unknown key 'model'; allowed: figure, hydra, run, runtime, statistics"),
+        ({"hydra": "a='b"}, "a quotation mark is not closed"),
+    ],
+)
+def test_other_snakemake_config_is_refused(config: dict[str, Any], expected: str):
+    with pytest.raises(PipelineError, match=r"^snakemake --config") as caught:
+        overrides_from_config(config)
+    assert expected in str(caught.value)
+
+
+def _mutations(text: str, rng: np.random.Generator) -> Iterator[str]:
+    """Small accidents: lines lost, doubled, moved, cut, and values replaced."""
+    lines = text.splitlines(keepends=True)
+    values = ["", "null", "-1", "1e400", ".nan", "[]", "{}", "'", "[a, a]", "!!python/x y", "${a}"]
+    while True:
+        changed = list(lines)
+        place = int(rng.integers(len(changed)))
+        match int(rng.integers(6)):
+            case 0:
+                del changed[place]
+            case 1:
+                changed.insert(int(rng.integers(len(changed))), changed[place])
+            case 2:
+                changed[place] = " " * int(rng.integers(1, 4)) + changed[place]
+            case 3:
+                key, colon, _ = changed[place].partition(":")
+                changed[place] = f"{key}{colon} {values[int(rng.integers(len(values)))]}\n"
+            case 4:
+                changed[place] = changed[place][: int(rng.integers(len(changed[place])))]
+            case _:
+                letter = int(rng.integers(len(changed[place])))
+                new = chr(int(rng.integers(32, 127)))
+                changed[place] = changed[place][:letter] + new + changed[place][letter + 1 :]
+        yield "".join(changed)
+
+
+FUZZED = [
+    *("config", "study/quickstart", "model/minilm-l6", "model/smollm2-135m-untrained-s0"),
+    *("corpus/enwiki-96", "condition/half", "protocol/paper", "figure/default"),
+]
+
+
+@pytest.mark.parametrize("name", FUZZED)
+def test_a_damaged_yaml_is_a_valid_experiment_or_one_line(name: str, conf: Path):
+    from attention_wavelets.config.slices import canonical, slices
+
+    path = conf / f"{name}.yaml"
+    text = path.read_text()
+    mutations = _mutations(text, np.random.default_rng(FUZZED.index(name)))
+    outcomes = set()
+    for _ in range(25):
+        path.write_text(next(mutations))
+        try:
+            made = slices(compose([], conf))
+        except PipelineError as error:
+            outcomes.add("refused" if len(str(error).splitlines()) == 1 else str(error))
+        else:
+            assert all(map(canonical, made.values()))
+            outcomes.add("valid")
+    assert outcomes == {"valid", "refused"}
+
+
+def test_yaml_comments_are_the_manual():
+    """Every YAML file says in its first line what it is."""
+    for path in CONF.glob("**/*.yaml"):
+        assert path.read_text().startswith("#"), path
+        assert yaml.safe_load(path.read_text()), path
