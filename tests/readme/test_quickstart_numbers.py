@@ -33,9 +33,9 @@ def five_lines(models: pd.DataFrame) -> str:
     errors = models["reconstruction_error_mean"]
     return "\n".join(
         [
-            f"1. {percent(of(TRAINED, low))} of the power of SmolLM2's attention profiles is in the "
-            f"low band, {percent(of(FRESH, low))} with fresh weights: training moves power out of "
-            "the low band, so a large low band alone is no sign of learning.",
+            f"1. {percent(of(TRAINED, low))} of the power of SmolLM2's attention profiles is in "
+            f"the low band, {percent(of(FRESH, low))} with fresh weights: training moves power "
+            "out of the low band, so a large low band alone is no sign of learning.",
             f"2. MiniLM, which has no rotary positions, has {percent(of(BERT, low))} "
             f"({percent(of(FRESH_BERT, low))} with fresh weights): the split into bands is not "
             "peculiar to rotary positions.",

@@ -134,9 +134,9 @@ def test_a_reverted_edit_plans_nothing(copied: Project):
     assert copied.plan() == {}
 
 
-def test_a_lost_table_reruns_from_there(copied: Project):
-    (copied.study / "models.csv").unlink()
-    assert set(work(copied.plan())) == AGGREGATION
+def test_a_lost_report_is_written_again(copied: Project):
+    (copied.study / "report.html").unlink()
+    assert set(copied.plan()) == {"write_report"}
 
 
 def test_a_named_run_is_apart(finished: Project):
