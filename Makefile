@@ -11,10 +11,11 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.t
 
 .PHONY: run test lint format docs clean
 
-# More options for Snakemake: make run ARGS='--config study=quickstart'
+# Another study: make run STUDY=<name>. More options for Snakemake: make run ARGS='--forceall'
+STUDY ?= quickstart
 run: $(VENV)/run.stamp
-	$(BIN)/snakemake --cores all $(ARGS)
-	@$(BIN)/attention-wavelets summary results/studies/quickstart
+	$(BIN)/snakemake --cores all $(ARGS) --config study=$(STUDY)
+	@$(BIN)/attention-wavelets summary results/studies/$(STUDY)
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
@@ -47,6 +48,6 @@ $(VENV)/test.stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) -e '.[dev]'
 	@touch $@ $(VENV)/run.stamp
 
-# Everything that was made; fetched models stay in the cache.
+# What was installed and cached here; results/ and the fetched models stay.
 clean:
 	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache build src/*.egg-info

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +53,7 @@ def tiny_project(tiny_inputs: Path, tmp_path: Path) -> Project:
 def finished(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after one real run; do not change it, take a copy."""
     project = make_project(tmp_path_factory.mktemp("finished") / "project", tiny_inputs)
-    # The rest of the pipeline is being written; until then the run ends with the tables.
-    whole = importlib.util.find_spec("attention_wavelets.stages.publish") is not None
-    done = project.snakemake(*(() if whole else ("--until", "aggregate_study")))
+    done = project.snakemake()
     assert done.returncode == 0, done.stdout + done.stderr
     return project
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,8 +25,9 @@ Run = Callable[[Arguments], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; an error is one line on standard error and exit code 1."""
     arguments = _parser().parse_args(argv)
-    _log_to(getattr(arguments, "log", None))
+    signal.signal(signal.SIGTERM, _terminate)
     try:
+        _log_to(getattr(arguments, "log", None))
         arguments.run(arguments)
     except PipelineError as error:
         return _fail(str(error))
@@ -36,14 +38,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}; check the path, its rights and the disk")
     except KeyboardInterrupt:
-        return _fail("stopped; run again to go on")
+        return _fail("stopped; nothing half-written is left, run again", 130)
     return 0
 
 
-def _fail(message: str) -> int:
+def _terminate(_signal: int, _frame: object) -> None:
+    """A scheduler's SIGTERM unwinds like an error, so that partial files are removed."""
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _fail(message: str, code: int = 1) -> int:
     logging.getLogger(__name__).debug(message)
     print(f"error: {message}", file=sys.stderr)  # noqa: T201
-    return 1
+    return code
 
 
 def _log_to(path: Path | None) -> None:
@@ -128,7 +135,7 @@ def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
             raise PipelineError(
                 "--config and overrides exclude each other", "command line", "give one of them"
             )
-        return dict(read_json(arguments.config))
+        return _checked(read_json(arguments.config), key, arguments.config)
     conf = arguments.conf or default_conf()
     experiment = compose(arguments.overrides, conf)
     wanted = key.format(study=experiment.study_name, **names)
@@ -136,6 +143,26 @@ def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
     if wanted not in found:
         raise unknown_name("slice", wanted, found, "command line")
     return dict(found[wanted])
+
+
+# One key that only this stage's slice has.
+_MARKS = {
+    "models": "base",
+    "corpora": "text",
+    "sequences": "rules",
+    "signals": "probes",
+    "measures": "scaled",
+    "studies/{study}/aggregate": "cells",
+    "studies/{study}/figures": "settings",
+    "studies/{study}/report": "measurements",
+}
+
+
+def _checked(config: Any, key: str, path: Path) -> dict[str, Any]:
+    mark = _MARKS.get(key) or _MARKS[key.split("/")[0]]
+    if not isinstance(config, dict) or mark not in config:
+        raise PipelineError(f"is no slice of {key}", str(path), "give the one beside the output")
+    return config
 
 
 def _add_fetch_model(commands: Any) -> None:
@@ -162,10 +189,11 @@ def _add_build_corpus(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.corpus import build_corpus
 
-        build_corpus(_slice(arguments, "corpora/{corpus}/build"), arguments.out)
+        config = _slice(arguments, "corpora/{corpus}/build")
+        build_corpus(config, arguments.out, arguments.manifest)
 
     parser = _stage(commands, "build-corpus", run, "Write a corpus' documents.", "corpus")
-    _files(parser, "out")
+    _files(parser, "out", "manifest")
 
 
 def _add_encode_sequences(commands: Any) -> None:
@@ -261,6 +289,7 @@ def _add_write_report(commands: Any) -> None:
         write_study_report(
             config,
             arguments.manifests,
+            arguments.corpora,
             arguments.signals,
             *tables,
             arguments.figures,
@@ -269,6 +298,7 @@ def _add_write_report(commands: Any) -> None:
 
     parser = _stage(commands, "write-report", run, "Write the report of a study.")
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--corpora", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--signals", type=Path, nargs="+", required=True)
     _files(parser, "heads", "models", "pairs", "figures", "out")
 
@@ -325,7 +355,10 @@ def _add_summary(commands: Any) -> None:
         from attention_wavelets.report.summary import terminal_table
         from attention_wavelets.store.tables import read_csv
 
-        _say(terminal_table(read_csv(arguments.study / "models.csv")))
+        models = read_csv(arguments.study / "models.csv")
+        if not {"model", "label", "of"} <= set(models.columns):
+            raise PipelineError("is no table of models", str(arguments.study / "models.csv"))
+        _say(terminal_table(models))
         _say(f"\nreport: {arguments.study / 'report.html'}")
 
     text = "Print a finished study's table and where its report is."
@@ -383,9 +416,10 @@ def _add_lock(commands: Any) -> None:
         from attention_wavelets.models.lock import resolve_lock, write_lock
 
         conf = arguments.conf or default_conf()
-        found = resolve_lock(compose(arguments.overrides, conf).model)
+        experiment = compose(arguments.overrides, conf)
+        found = resolve_lock(experiment.model, experiment.corpus)
         if not found:
-            _say("no model of this study comes from the hub: nothing to lock")
+            _say("no model or text of this study comes from the hub: nothing to lock")
             return
         write_lock(conf / LOCK_FILE, {**read_lock(conf / LOCK_FILE), **found})
         _say("\n".join(f"{key}: {commit}" for key, commit in sorted(found.items())))

@@ -158,6 +158,8 @@ ONE_LINERS = {
     "twice; name it once",
     "study.headline.corpus=enwiki-97": "conf/study/quickstart.yaml: headline enwiki-97 / paper / "
     "full is not measured; name one of the measurements",
+    "study.headline.condition=half": "conf/study/quickstart.yaml: headline condition 'half' is a "
+    "subsample, which is compared with 'full'; name the condition it is compared with",
     "model.minilm-l6-untrained-s0.source.of=smollm2-135m-untrained-s0": "conf/model/"
     "minilm-l6-untrained-s0.yaml: source.of: 'smollm2-135m-untrained-s0' is itself untrained; "
     "name the model that carries the architecture",
@@ -234,6 +236,14 @@ def test_a_spoiled_file_is_one_line(case: str, conf: Path):
 def test_bytes_that_are_no_text_are_one_line(conf: Path):
     (conf / "condition/half.yaml").write_bytes(b"kind: \xff\n")
     assert "conf/condition/half.yaml: not readable as UTF-8 text" in refusal(conf=conf)
+
+
+def test_a_folder_of_other_settings_is_refused(tmp_path: Path):
+    (tmp_path / "config.yaml").write_text("db: mysql\n")
+    assert refusal(conf=tmp_path) == (
+        f"{tmp_path}: is no folder of this project's settings; "
+        "give --conf, or run from the checkout"
+    )
 
 
 def test_a_condition_named_twice_would_double_its_rows(conf: Path):

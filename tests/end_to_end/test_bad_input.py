@@ -48,7 +48,7 @@ def fetch(project: Project, path: Path, out: Path) -> str:
 
 def build(project: Project, out: Path, *overrides: str, **env: str) -> str:
     command = ("build-corpus", "--corpus", "tiny", *NAMED, *overrides)
-    return refused(project, out, *command, **env)
+    return refused(project, out, *command, "--manifest", str(out.parent / "manifest"), **env)
 
 
 def encode(project: Project, out: Path, *overrides: str) -> str:
@@ -96,20 +96,41 @@ def test_an_unknown_model_type(tiny_project: Project, out: Path, llama: Path):
     assert str(llama / "config.json") in said
 
 
+def manifest_of(finished: Project, folder: Path) -> Path:
+    """What fetch-model wrote, as if it had found the model in `folder`."""
+    manifest = json.loads((finished.results / "models/tiny-llama/manifest.json").read_text())
+    for entry in manifest["files"]:
+        path = folder / entry["name"]
+        entry["path"], entry["size"] = str(path), path.stat().st_size
+        entry["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+    manifest["origin"]["path"] = str(folder)
+    written = folder.parent / "manifest.json"
+    written.write_text(json.dumps(manifest))
+    return written
+
+
 def test_nan_in_weights(finished: Project, tiny_project: Project, out: Path, llama: Path):
     from safetensors.numpy import load_file, save_file
 
     weights = load_file(llama / "model.safetensors")
     weights["layers.1.self_attn.q_proj.weight"][3, 4] = np.nan
     save_file(weights, llama / "model.safetensors", metadata={"format": "pt"})
-    manifest = json.loads((finished.results / "models/tiny-llama/manifest.json").read_text())
-    for entry in manifest["files"]:
-        entry["path"] = str(llama / entry["name"])
-    manifest["origin"]["path"] = str(llama)
-    path = llama.parent / "manifest.json"
-    path.write_text(json.dumps(manifest))
-    said = extract(tiny_project, out, path, finished.results / "sequences/tiny-llama/tiny.zarr.zip")
+    sequences = finished.results / "sequences/tiny-llama/tiny.zarr.zip"
+    said = extract(tiny_project, out, manifest_of(finished, llama), sequences)
     assert "NaN or infinity in weight layers.1.self_attn.q_proj.weight" in said
+
+
+def test_weights_that_changed_since_they_were_fetched(
+    finished: Project, tiny_project: Project, out: Path, llama: Path
+):
+    """Of the same size, so that only the checksum tells."""
+    manifest = manifest_of(finished, llama)
+    content = bytearray((llama / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (llama / "model.safetensors").write_bytes(content)
+    sequences = finished.results / "sequences/tiny-llama/tiny.zarr.zip"
+    said = extract(tiny_project, out, manifest, sequences)
+    assert "model.safetensors is gone or changed" in said
 
 
 def test_damaged_sequences(finished: Project, tiny_project: Project, out: Path, tmp_path: Path):
@@ -124,7 +145,7 @@ def test_sequences_longer_than_the_model_can_read(finished: Project, out: Path):
     said = encode(finished, out, "corpus.tiny.sequences.tokens=129")
     assert said == (
         "conf/corpus/tiny.yaml: sequences of 129 tokens are longer than the 128 positions of "
-        "model 'tiny-llama'; set sequences.tokens to that or less"
+        "model 'tiny-llama'; set sequences.tokens to 128 or less"
     )
 
 
@@ -142,7 +163,7 @@ def test_a_missing_corpus(tiny_project: Project, out: Path, tmp_path: Path):
 def test_an_empty_corpus(tiny_project: Project, out: Path, tmp_path: Path):
     (tmp_path / "empty.jsonl").write_text("")
     said = build(tiny_project, out, f"corpus.tiny.text.source.path={tmp_path}/empty.jsonl")
-    assert said.startswith("Letters: no document of at least 0 characters; check ")
+    assert said.startswith("Letters: no document of at least 1 characters; check ")
 
 
 def test_a_damaged_line_of_a_corpus(tiny_project: Project, out: Path, tmp_path: Path):
@@ -205,13 +226,15 @@ def test_an_array_that_cannot_be_measured(
 
 
 def test_a_missing_slice(tiny_project: Project, out: Path, tmp_path: Path):
-    said = refused(tiny_project, out, "build-corpus", "--config", str(tmp_path / "none.json"))
+    missing = str(tmp_path / "none.json")
+    said = refused(tiny_project, out, "build-corpus", "--config", missing, "--manifest", missing)
     assert said.startswith(f"{tmp_path}/none.json: file is missing")
 
 
 def test_a_slice_and_overrides_exclude_each_other(finished: Project, out: Path):
     config = finished.results / "corpora/tiny/build.json"
-    said = refused(finished, out, "build-corpus", "--config", str(config), *NAMED)
+    options = ("--config", str(config), "--manifest", str(out.parent / "manifest"))
+    said = refused(finished, out, "build-corpus", *options, *NAMED)
     assert said == "command line: --config and overrides exclude each other; give one of them"
 
 

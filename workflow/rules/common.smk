@@ -1,5 +1,6 @@
 # Compose the study once; everything the rules need from it has a name here. No rules.
 
+import os
 import re
 import shlex
 import sys
@@ -39,6 +40,11 @@ wildcard_constraints:
     model="|".join(map(re.escape, EXPERIMENT.model)),
     corpus="|".join(map(re.escape, EXPERIMENT.corpus)),
     protocol="|".join(map(re.escape, EXPERIMENT.protocol)),
+
+
+def sources(stage):
+    """The stage's modules, relative so that a moved checkout reruns nothing."""
+    return [os.path.relpath(path) for path in stage_sources(stage)]
 
 
 def get_slice(wildcards):

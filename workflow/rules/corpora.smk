@@ -4,9 +4,10 @@
 rule build_corpus:
     input:
         config=f"{RESULTS}/corpora/{{corpus}}/build.json",
-        code=stage_sources("build_corpus"),
+        code=sources("build_corpus"),
     output:
         documents=f"{RESULTS}/corpora/{{corpus}}/documents.parquet",
+        manifest=f"{RESULTS}/corpora/{{corpus}}/manifest.json",
     log:
         f"{LOGS}/build_corpus/{{corpus}}.log",
     localrule: True
@@ -15,7 +16,7 @@ rule build_corpus:
     message:
         "Build corpus {wildcards.corpus}"
     shell:
-        "python -m attention_wavelets build-corpus --config {input.config:q} --out {output.documents:q} --log {log:q}"
+        "python -m attention_wavelets build-corpus --config {input.config:q} --out {output.documents:q} --manifest {output.manifest:q} --log {log:q}"
 
 
 rule encode_sequences:
@@ -23,7 +24,7 @@ rule encode_sequences:
         config=f"{RESULTS}/sequences/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
         documents=rules.build_corpus.output.documents,
-        code=stage_sources("encode_sequences"),
+        code=sources("encode_sequences"),
     output:
         sequences=f"{RESULTS}/sequences/{{model}}/{{corpus}}.zarr.zip",
     log:

@@ -5,7 +5,7 @@ rule measure_heads:
     input:
         config=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}.json",
         signals=rules.extract_signals.output.signals,
-        code=stage_sources("measure_heads"),
+        code=sources("measure_heads"),
     output:
         heads=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/heads.parquet",
         layers=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/layers.parquet",

@@ -4,7 +4,7 @@
 rule fetch_model:
     input:
         config=f"{RESULTS}/models/{{model}}/fetch.json",
-        code=stage_sources("fetch_model"),
+        code=sources("fetch_model"),
     output:
         manifest=f"{RESULTS}/models/{{model}}/manifest.json",
     log:

@@ -6,7 +6,7 @@ rule extract_signals:
         config=f"{RESULTS}/signals/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
         sequences=rules.encode_sequences.output.sequences,
-        code=stage_sources("extract_signals"),
+        code=sources("extract_signals"),
     output:
         signals=f"{RESULTS}/signals/{{model}}/{{corpus}}.zarr.zip",
     log:

@@ -8,7 +8,7 @@ rule aggregate_study:
         measures=cells("{results}/measures/{model}/{corpus}/{protocol}/heads.parquet"),
         summaries=cells("{results}/measures/{model}/{corpus}/{protocol}/model.parquet"),
         pairs=cells("{results}/measures/{model}/{corpus}/{protocol}/pairs.parquet"),
-        code=stage_sources("aggregate_study"),
+        code=sources("aggregate_study"),
     output:
         heads=f"{STUDY}/heads.parquet",
         models=f"{STUDY}/models.csv",
@@ -30,7 +30,7 @@ rule plot_study:
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
-        code=stage_sources("plot_study"),
+        code=sources("plot_study"),
     output:
         figures=figure_files(),
     log:
@@ -50,12 +50,13 @@ rule write_report:
     input:
         config=f"{STUDY}/report.json",
         manifests=manifests,
+        corpora=expand(f"{RESULTS}/corpora/{{corpus}}/manifest.json", corpus=EXPERIMENT.corpus),
         signals=cells("{results}/signals/{model}/{corpus}.zarr.zip"),
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
         figures=rules.plot_study.output.figures,
-        code=stage_sources("write_report"),
+        code=sources("write_report"),
     output:
         page=report(f"{STUDY}/report.html", category="Report"),
     log:
@@ -68,4 +69,4 @@ rule write_report:
     message:
         "Write {output.page}"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"

@@ -90,8 +90,8 @@ def lag_queries(shape: Shape) -> range:
 class Lag(_Sum):
     """Mean over queries of A[q, q - lag]; all lags are seen by the same queries.
 
-    Causal models: lags 0 ... M-1 and queries M ... N-1, M = floor(N/2), so key 0 enters only at
-    the last lags. Bidirectional models: lags -M/2 ... M/2-1 and the middle queries.
+    Causal models: lags 0 ... M-1 and queries M ... N-1, M = floor(N/2), so key 0, where a sink
+    sits, never enters. Bidirectional models: lags -M/2 ... M/2-1 and the middle queries.
     """
 
     def update(self, probabilities: Tensor, start: int) -> None:

@@ -51,11 +51,24 @@ _UNSTABLE = re.compile(r"\$\{\s*(hydra|now|oc\.env)\s*:")
 def default_conf() -> Path:
     """The conf/ folder: of the current folder, else of the checkout the package runs from."""
     here = Path("conf")
-    return here if (here / "config.yaml").is_file() else Path(__file__).parents[3] / "conf"
+    return here if _is_conf(here) else Path(__file__).parents[3] / "conf"
+
+
+def _is_conf(folder: Path) -> bool:
+    """Other projects have a conf/config.yaml too; ours has these groups beside it."""
+    return (folder / "config.yaml").is_file() and all(
+        (folder / group).is_dir() for group in ("study", "protocol")
+    )
 
 
 def options(conf: Path, group: str) -> list[str]:
     """Names in one config group, sorted."""
+    if not _is_conf(conf):
+        raise PipelineError(
+            "is no folder of this project's settings",
+            str(conf),
+            "give --conf, or run from the checkout",
+        )
     names = (path.stem for path in (conf / group).glob("*.yaml"))
     return sorted(name for name in names if not name.endswith(".lock"))
 
@@ -113,6 +126,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         For any unknown name, key, type or value.
     """
     conf = conf or default_conf()
+    options(conf, "study")
     root, changes = _split(list(overrides), conf)
     composed, study_name = _compose_root(root, conf)
     for name in (*ROOT_GROUPS, "run"):
@@ -283,6 +297,10 @@ def _override_error(error: Exception, conf: Path) -> PipelineError:
 
 
 def _first_line(error: Exception) -> str:
+    mark = getattr(error, "problem_mark", None)
+    if mark is not None:
+        # A YAML error: its first line names the context, not the problem.
+        return f"line {mark.line + 1}: {getattr(error, 'problem', '')}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0]
 
@@ -331,6 +349,13 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
             f"headline {head.corpus} / {head.protocol} / {head.condition} is not measured",
             where,
             "name one of the measurements",
+        )
+    if experiment.condition[head.condition].kind == "subsample":
+        raise PipelineError(
+            f"headline condition '{head.condition}' is a subsample, which is compared with "
+            f"'{experiment.protocol[head.protocol].scale.reference}'",
+            where,
+            "name the condition it is compared with",
         )
     probe = experiment.protocol[head.protocol].probe
     if probe not in at[0].probes:

@@ -21,9 +21,9 @@ def is_commit(revision: str) -> bool:
     return re.fullmatch(r"[0-9a-f]{40}", revision) is not None
 
 
-def lock_key(source: HubSource) -> str:
-    """`repository@revision`, the name of a source in the lock."""
-    return f"{source.repository}@{source.revision}"
+def lock_key(source: HubSource, *, dataset: bool = False) -> str:
+    """`repository@revision`, the name of a source in the lock; a dataset's has a prefix."""
+    return f"{'datasets/' if dataset else ''}{source.repository}@{source.revision}"
 
 
 def read_lock(path: Path) -> dict[str, str]:

@@ -38,7 +38,7 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     dict
         Path below the results folder, without `.json`, to plain JSON-able values.
     """
-    made = dict(_corpora(experiment))
+    made = dict(_corpora(experiment, lock or {}))
     made |= _models(experiment, lock or {})
     for model in experiment.study.models:
         made |= _cells(experiment, model)
@@ -67,9 +67,12 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
         )
 
 
-def _corpora(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+def _corpora(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for name, corpus in experiment.corpus.items():
-        yield f"corpora/{name}/build", {"name": name, "text": _plain(corpus.text)}
+        source = corpus.text.source
+        key = lock_key(source, dataset=True) if source.kind == "hub" else ""
+        entry = {key: lock[key]} if key in lock else {}
+        yield f"corpora/{name}/build", {"name": name, "text": _plain(corpus.text), "lock": entry}
 
 
 def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:

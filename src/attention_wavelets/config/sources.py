@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1]
 
 # Only what decides the content of the output; readers, writers and messages are left out.
 STAGE_SOURCES: dict[str, tuple[str, ...]] = {
-    "fetch_model": ("models/facts.py",),
+    "fetch_model": ("models/facts.py", "models/fetch.py", "models/files.py"),
     "build_corpus": (
         "corpora/documents.py",
         "corpora/mediawiki.py",
@@ -24,12 +24,25 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "corpora/sequences.py",
         "corpora/conditions.py",
         "corpora/tokens.py",
+        "stages/corpus.py",
     ),
-    "extract_signals": ("attention/*.py", "models/load.py"),
+    "extract_signals": ("attention/*.py", "models/load.py", "stages/extract.py"),
     "measure_heads": ("measures/*.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
-    "plot_study": ("report/figures/*.py", "nulls/*.py"),
-    "write_report": ("report/*.py", "report/*.html"),
+    "plot_study": (
+        "nulls/*.py",
+        "reference/*",
+        "report/figures/*.py",
+        "report/nulls.py",
+        "report/tables.py",
+    ),
+    "write_report": (
+        "reference/*",
+        "report/*.html",
+        "report/*.py",
+        "report/figures/*.py",
+        "stages/publish.py",
+    ),
 }
 
 
@@ -44,7 +57,7 @@ def stage_sources(stage: str) -> list[str]:
     if stage not in STAGE_SOURCES:
         raise unknown_name("stage", stage, STAGE_SOURCES)
     found = {path for pattern in STAGE_SOURCES[stage] for path in PACKAGE.glob(pattern)}
-    return sorted(map(str, found))
+    return sorted(str(path) for path in found if path.is_file())
 
 
 def code_digest(stage: str) -> str:

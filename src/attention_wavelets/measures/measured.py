@@ -28,8 +28,9 @@ REASONS: dict[str, str] = {
 _CODES: dict[str, int] = {name: code for code, name in enumerate(REASONS, start=1)}
 _NAMES: dict[int, str] = {code: name for name, code in _CODES.items()}
 
-# 16384 rows of 96 float64 are 12 MiB: large against the overhead of a call, small against memory.
-CHUNK = 16384
+# Numbers measured at once: 16 MiB as float64, large against the overhead of a call, small against
+# memory.
+CHUNK = 2**21
 
 
 @dataclass(frozen=True)
@@ -161,11 +162,11 @@ class Draft:
 
 
 def in_chunks(
-    measure: Callable[..., Measured], *arrays: NDArray[np.generic], size: int = CHUNK
+    measure: Callable[..., Measured], *arrays: NDArray[np.generic], size: int | None = None
 ) -> Measured:
-    """Apply a measure of (n, ...) arrays to (*batch, ...) arrays, `size` rows at a time.
+    """Apply a measure of (n, ...) arrays to (*batch, ...) arrays, a chunk of rows at a time.
 
-    Memory beyond inputs and outputs depends on `size`, not on the number of signals.
+    Memory beyond inputs and outputs depends neither on the number nor on the length of signals.
 
     Parameters
     ----------
@@ -173,10 +174,13 @@ def in_chunks(
         Takes arrays (n, N_i) and returns a `Measured` of shape (n,).
     arrays
         (*batch, N_i): the batch is the same, the last axis may differ.
+    size
+        Rows in a chunk; as many as make about two million numbers unless told.
     """
     batch = arrays[0].shape[:-1]
     rows = [array.reshape(-1, array.shape[-1]) for array in arrays]
     n = len(rows[0])
+    size = size or max(1, CHUNK // max(row.shape[-1] for row in rows))
     if n == 0:
         # The names of the columns come from one row that is then dropped.
         one = measure(*(np.ones((1, row.shape[-1])) for row in rows))

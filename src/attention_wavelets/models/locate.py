@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from attention_wavelets.config.schema import HubSource, LocalSource, WheelSource
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.sources.cache import sha256_of
 from attention_wavelets.sources.hub import hub_paths
 from attention_wavelets.sources.wheel import wheel_paths
 
@@ -21,6 +22,8 @@ _SOURCE: TypeAdapter[HubSource | WheelSource | LocalSource] = TypeAdapter(
 
 def locate_files(manifest: dict[str, Any]) -> dict[str, Path]:
     """Name -> path of every file of a manifest, checked for presence and size; no network.
+
+    Local files are checked by their sha256 too.
 
     An untrained twin has the config and tokenizer files of its base.
     """
@@ -35,8 +38,10 @@ def locate_files(manifest: dict[str, Any]) -> dict[str, Path]:
     found = {}
     for name, entry in entries.items():
         path = paths.get(name)
-        if path is None or not path.is_file() or path.stat().st_size != entry["size"]:
-            local = isinstance(source, LocalSource)
+        local = isinstance(source, LocalSource)
+        whole = path is not None and path.is_file() and path.stat().st_size == entry["size"]
+        # A cached file was checked when it was fetched; one of the user's own may be written anew.
+        if not whole or (local and sha256_of(path) != entry["sha256"]):
             raise PipelineError(
                 f"{name} is gone or changed" if local else f"{name} is gone from the cache",
                 manifest["name"],

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from attention_wavelets.config.lock import is_commit, lock_key
-from attention_wavelets.config.schema import HubSource, Model
+from attention_wavelets.config.schema import Corpus, HubSource, Model
 from attention_wavelets.sources.hub import resolve_commit
 from attention_wavelets.store.atomic import write_text
 
@@ -19,17 +19,23 @@ _HEADER = """\
 """
 
 
-def resolve_lock(models: Mapping[str, Model]) -> dict[str, str]:
-    """Ask the hub for the commit of every branch or tag these models name; sorted by key.
+def resolve_lock(
+    models: Mapping[str, Model], corpora: Mapping[str, Corpus] | None = None
+) -> dict[str, str]:
+    """Ask the hub for the commit of every branch or tag these name; sorted by key.
 
-    Models of other sources, and revisions that are commits already, need no entry.
+    Other sources, and revisions that are commits already, need no entry.
     """
-    sources = {
-        lock_key(model.source): model.source
+    found = {
+        lock_key(model.source): resolve_commit(model.source)
         for model in models.values()
         if isinstance(model.source, HubSource) and not is_commit(model.source.revision)
     }
-    return {key: resolve_commit(sources[key]) for key in sorted(sources)}
+    for corpus in (corpora or {}).values():
+        source = corpus.text.source
+        if isinstance(source, HubSource) and not is_commit(source.revision):
+            found[lock_key(source, dataset=True)] = resolve_commit(source, "dataset")
+    return dict(sorted(found.items()))
 
 
 def write_lock(path: Path, lock: Mapping[str, str]) -> None:

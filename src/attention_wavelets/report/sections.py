@@ -157,9 +157,11 @@ def figures(page: ReportInput) -> Markup:
 def provenance(page: ReportInput) -> Markup:
     """Revisions, checksums, seeds, versions and device."""
     manifests = page.manifests()
-    loose = [str(m.get("label") or m.get("name")) for m in manifests if m.get("locked") is False]
+    texts = [{**c, "label": c.get("title")} for c in page.context.get("corpora", {}).values()]
+    fetched = [*manifests, *texts]
+    loose = [str(m.get("label") or m.get("name")) for m in fetched if m.get("locked") is False]
     warning = paragraph(
-        f"Not locked to a commit, so a later run may use other weights: {', '.join(loose)}. "
+        f"Not locked to a commit, so a later run may read other files: {', '.join(loose)}. "
         "`attention-wavelets lock` writes the commits down.",
         "warning",
     )
@@ -172,10 +174,10 @@ def provenance(page: ReportInput) -> Markup:
             _count(file.get("size")),
             Markup("<code>{}</code>").format(file.get("sha256", "–")),
         )
-        for m in manifests
+        for m in fetched
         for file in m.get("files") or [{}]
     ]
-    heads = ("model", "source", "revision", "file", "bytes", "sha256")
+    heads = ("model or text", "source", "revision", "file", "bytes", "sha256")
     return joined(
         [
             *([warning] if loose else []),

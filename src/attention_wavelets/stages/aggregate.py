@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.intervals import Interval, clustered_t
 from attention_wavelets.store.tables import (
     TableWriter,
@@ -36,7 +37,7 @@ _HEADLINE = {
     "band_low_mean": "band_low_mean",
     "band_mid_mean": "band_mid_mean",
     "band_high_mean": "band_high_mean",
-    "local_global_ratio_mean": "local_global_ratio_mean",
+    "local_global_ratio_median": "local_global_ratio_median",
 }
 
 
@@ -61,6 +62,12 @@ def aggregate_study(
     heads, models, pairs
         Files to write: Parquet, CSV, Parquet.
     """
+    if len(measures) != len(config["cells"]):
+        raise PipelineError(
+            f"{len(measures)} folders of measures for {len(config['cells'])} cells of the study",
+            "command line",
+            "give one folder for each model, corpus and protocol",
+        )
     cells = list(zip(config["cells"], measures, strict=True))
     with table_writer(heads) as writer:
         for cell, folder in cells:
@@ -199,6 +206,7 @@ def _statistics(
         scale = name.removeprefix("wavelet_entropy_").removesuffix("_mean")
         if name.startswith("wavelet_entropy_") and scale.isdigit():
             yield f"wavelet_entropy_scale_{scale}", (rows[name].to_numpy(), documents)
+    seen: set[str] = set()
     for condition, scale in config["scales"].items():
         compared = mine[mine["condition"] == condition]
         fraction = f"{scale['fraction']:g}".replace(".", "_")
@@ -206,4 +214,7 @@ def _statistics(
         if len(compared):
             values = compared["scale_sensitivity_mean"].to_numpy()
             name = f"scale_sensitivity_{fraction}{suffix}"
+            # Conditions may share fraction and method and differ in their seed.
+            name = f"{name}_{condition}" if name in seen else name
+            seen.add(name)
             yield name, (values, compared["document"].to_numpy())

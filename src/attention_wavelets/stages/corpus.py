@@ -9,28 +9,41 @@ from typing import Any
 from attention_wavelets.config.compose import check_member
 from attention_wavelets.config.schema import SequenceRules, Text
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.store.atomic import write_json
 from attention_wavelets.store.documents import read_documents, write_documents
 from attention_wavelets.store.sequences import write_sequences
 
 __all__ = ["build_corpus", "encode_sequences"]
 
 
-def build_corpus(config: Mapping[str, Any], out: Path) -> None:
+def build_corpus(config: Mapping[str, Any], out: Path, manifest: Path) -> None:
     """Write the documents of one corpus.
 
     Parameters
     ----------
     config
-        The slice: name and text.
-    out
-        Parquet file to write.
+        The slice: name, text and the lock's entry for it.
+    out, manifest
+        Parquet file of documents, and JSON file on where they came from, to write.
     """
     from attention_wavelets.corpora.documents import read_documents as documents_in
     from attention_wavelets.sources import fetch_files
+    from attention_wavelets.sources.cache import sha256_of
 
     text = Text.model_validate(config["text"])
-    files = fetch_files(text.source, text.files)
-    write_documents(out, documents_in(text, list(files.paths.values())), text)
+    files = fetch_files(text.source, text.files, revision=next(iter(config["lock"].values()), None))
+    count = write_documents(out, documents_in(text, list(files.paths.values())), text)
+    facts = {
+        "name": config["name"],
+        "documents": count,
+        "revision": files.revision,
+        "locked": files.locked,
+        "files": [
+            {"name": name, "sha256": sha256_of(path), "size": path.stat().st_size}
+            for name, path in files.paths.items()
+        ],
+    }
+    write_json(manifest, facts)
 
 
 def encode_sequences(

@@ -10,7 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,7 +29,7 @@ from attention_wavelets.store.arrays import (
     read_attributes,
     write_store,
 )
-from attention_wavelets.store.atomic import replacing
+from attention_wavelets.store.atomic import read_json, replacing, write_json
 from attention_wavelets.store.sequences import read_sequences
 
 if TYPE_CHECKING:
@@ -55,8 +57,11 @@ class _Piece:
     def missing(self, count: int) -> np.ndarray:
         """Boolean per sequence: not computed yet."""
         left = np.ones(count, dtype=bool)
-        for start, stop, _path in self.shards():
-            left[start:stop] = False
+        for start, stop, path in self.shards():
+            if _whole(path):
+                left[start:stop] = False
+            else:
+                path.unlink()
         return left
 
     def save(self, start: int, signals: np.ndarray, mass: np.ndarray) -> None:
@@ -66,12 +71,27 @@ class _Piece:
 
     def read(self, field: str, start: int, stop: int) -> np.ndarray:
         """Rows start:stop put together from the shards that hold them."""
-        parts = []
+        rows: np.ndarray | None = None
         for first, last, path in self.shards():
-            if first < stop and last > start:
+            # Shards of runs with other batch sizes may overlap; they hold the same numbers.
+            low, high = max(first, start), min(last, stop)
+            if low < high:
                 with np.load(path, allow_pickle=False) as shard:
-                    parts.append(shard[field][max(start - first, 0) : stop - first])
-        return np.concatenate(parts)
+                    part = shard[field][low - first : high - first]
+                if rows is None:
+                    rows = np.full((stop - start, *part.shape[1:]), np.nan, dtype=part.dtype)
+                rows[low - start : high - start] = part
+        assert rows is not None, "a piece is read only when nothing is missing"
+        return rows
+
+
+def _whole(path: Path) -> bool:
+    """Whether a shard's checksums hold; a damaged one is computed again."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (zipfile.BadZipFile, OSError):
+        return False
 
 
 def extract_signals(
@@ -96,8 +116,22 @@ def extract_signals(
     sequences, out, work
         Store of token ids, store to write, folder for finished batches.
     device, batch_tokens, progress
-        Where and how fast; they change no number.
+        Where and how fast; they change no number beyond the rounding of float32.
     """
+    with _alone(work):
+        _extract(config, manifest, sequences, out, work, device, batch_tokens, progress)
+
+
+def _extract(
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    sequences: Path,
+    out: Path,
+    work: Path,
+    device: str,
+    batch_tokens: int,
+    progress: bool,
+) -> None:
     causal = bool(manifest["facts"]["causal"])
     probes = _applicable(config["probes"], causal)
     tokens = {name: read_sequences(sequences, name) for name in config["conditions"]}
@@ -107,8 +141,10 @@ def extract_signals(
         for name in probes
     ]
     finished = _finished(work / "done.zarr.zip", pieces)
-    runtime = _compute(
+    _compute(
+        work,
         [piece for piece in pieces if piece not in finished],
+        bool(finished),
         tokens,
         manifest,
         probes,
@@ -122,8 +158,23 @@ def extract_signals(
         )
         for condition in config["conditions"]
     }
-    write_store(out, groups, _attributes(config, manifest, sequences, runtime, work))
+    write_store(out, groups, _attributes(config, manifest, sequences, work))
     _keep(out, work)
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """Hold the work folder, so that two jobs do not write the same batches."""
+    from filelock import FileLock, Timeout
+
+    work.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(work / ".lock", timeout=0):
+            yield
+    except Timeout:
+        raise PipelineError(
+            "another job extracts these signals", str(work), "wait for it, or stop it"
+        ) from None
 
 
 def _applicable(kinds: Mapping[str, Any], causal: bool) -> dict[str, ProbeSpec]:
@@ -173,18 +224,20 @@ def _finished(store: Path, pieces: list[_Piece]) -> frozenset[_Piece]:
 
 
 def _compute(
+    work: Path,
     pieces: list[_Piece],
+    resumed: bool,
     tokens: Mapping[str, Mapping[str, np.ndarray]],
     manifest: Mapping[str, Any],
     probes: Mapping[str, ProbeSpec],
     device: str,
     batch_tokens: int,
     progress: bool,
-) -> dict[str, Any]:
-    """Compute what no finished batch holds. Returns facts on where it ran."""
+) -> None:
+    """Compute what no finished batch holds, and note where it ran."""
     left = {piece: piece.missing(len(tokens[piece.condition]["ids"])) for piece in pieces}
     if not any(missing.any() for missing in left.values()):
-        return {}
+        return
     import torch
     from tqdm import tqdm
 
@@ -195,6 +248,18 @@ def _compute(
     facts = manifest["facts"]
     first = tokens[next(iter(left)).condition]["ids"]
     path = check_capture(model, first, facts["causal"], facts["layers"])
+    if not resumed and all(missing.all() for missing in left.values()):
+        (work / "runtime.json").unlink(missing_ok=True)
+    _note_runtime(
+        work,
+        {
+            "attention_path": path,
+            "attention_backend": BACKEND if path == "interface" else "eager",
+            "device": str(next(model.parameters()).device),
+            "threads": str(torch.get_num_threads()),
+            "torch": torch.__version__,
+        },
+    )
     total = sum(
         int(np.any([m for p, m in left.items() if p.condition == c], axis=0).sum())
         * tokens[c]["ids"].shape[1]
@@ -216,12 +281,20 @@ def _compute(
                 if piece.condition == condition and piece.probe in names:
                     piece.save(start, batch.signals[piece.probe], batch.mass[piece.probe])
             bar.update(ids.size)
-    return {
-        "attention_path": path,
-        "attention_backend": BACKEND if path == "interface" else "eager",
-        "device": str(next(model.parameters()).device),
-        "torch": torch.__version__,
-    }
+
+
+def _note_runtime(work: Path, facts: Mapping[str, str]) -> None:
+    """Add where batches were computed to what earlier runs noted; the store names all of it."""
+    known = _runtime(work)
+    write_json(
+        work / "runtime.json",
+        {key: sorted({*known.get(key, []), value}) for key, value in facts.items()},
+    )
+
+
+def _runtime(work: Path) -> dict[str, list[str]]:
+    path = work / "runtime.json"
+    return dict(read_json(path)) if path.is_file() else {}
 
 
 def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
@@ -331,16 +404,12 @@ def _attributes(
     config: Mapping[str, Any],
     manifest: Mapping[str, Any],
     sequences: Path,
-    runtime: Mapping[str, Any],
     work: Path,
 ) -> dict[str, Any]:
     from importlib.metadata import version
 
     from attention_wavelets import __version__
 
-    if not runtime and (work / "done.zarr.zip").is_file():
-        earlier = read_attributes(work / "done.zarr.zip")
-        runtime = {k: earlier[k] for k in _RUNTIME if k in earlier}
     facts = ("name", "label", "revision", "locked", "dtype", "quantisation", "tuning", "untrained")
     tokenizer = read_attributes(sequences)
     return {
@@ -352,11 +421,8 @@ def _attributes(
         "code_version": __version__,
         "capture": code_digest("extract_signals"),
         "transformers": version("transformers"),
-        **runtime,
+        **{key: ", ".join(values) for key, values in _runtime(work).items()},
     }
-
-
-_RUNTIME = ("attention_path", "attention_backend", "device", "torch")
 
 
 def _keep(out: Path, work: Path) -> None:

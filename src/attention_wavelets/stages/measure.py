@@ -31,6 +31,9 @@ __all__ = ["DISPERSED", "layer_table", "measure_array", "measure_heads"]
 # Measures whose spread over heads the paper's tables print.
 DISPERSED = ("spectral_entropy", "selectivity")
 
+# Measures whose mean over heads would be that of one or two extreme heads.
+HEAVY_TAILED = ("local_global_ratio",)
+
 
 # Measures of two conditions; reason `reference` on rows that are not compared with another one.
 COMPARED = ("scale_sensitivity", "scale_correlation")
@@ -67,6 +70,7 @@ def measure_heads(
         without head, the same without layer, and per pair of heads of a layer.
     """
     protocol = PaperProtocol.model_validate(config["protocol"])
+    _refuse_empty(signals, config)
     with (
         table_writer(heads) as head_rows,
         table_writer(layers) as layer_rows,
@@ -78,6 +82,17 @@ def measure_heads(
             reference = protocol.scale.reference if condition in config["scaled"] else ""
             for probe in config["probes"]:
                 _measure(signals, condition, reference, probe, protocol, writers)
+
+
+def _refuse_empty(store: Path, config: Mapping[str, Any]) -> None:
+    """A bidirectional model measured only through probes for causal ones gives no rows at all."""
+    with open_group(store, config["conditions"][0]) as group:
+        if not set(config["probes"]) & set(group):
+            raise PipelineError(
+                f"holds no signals of the probes {', '.join(config['probes'])}",
+                str(store),
+                "the model is bidirectional; add the probe `received` to the study",
+            )
 
 
 def _measure(
@@ -263,17 +278,19 @@ class _Summary:
         self.sequences = sequences
         self.totals: dict[str, np.ndarray] = {}
         self.counts: dict[str, np.ndarray] = {}
-        self.spread: dict[str, list[np.ndarray]] = {name: [] for name in DISPERSED}
+        self.spread: dict[str, list[np.ndarray]] = {n: [] for n in (*DISPERSED, *HEAVY_TAILED)}
         self.layers: dict[str, list[np.ndarray]] = {}
         self.heads = 0
+        self.depth = 0
 
     def add(self, frame: pd.DataFrame, whole: Measured) -> None:
         self.heads += len(frame) // self.sequences
+        self.depth += 1
         for name in frame.columns.drop("reason"):
             values = frame[name].to_numpy().reshape(self.sequences, -1)
             self.totals[name] = self.totals.get(name, 0) + np.nansum(values, axis=1)
             self.counts[name] = self.counts.get(name, 0) + np.isfinite(values).sum(axis=1)
-            if name in DISPERSED:
+            if name in self.spread:
                 self.spread[name].append(values)
         for name, values in whole.values.items():
             self.layers.setdefault(name, []).append(values)
@@ -283,33 +300,50 @@ class _Summary:
             raise PipelineError("the store holds no layers", "signals", "extract them again")
         columns: dict[str, np.ndarray] = {}
         lost: dict[str, np.ndarray] = {}
+        lost_layers: dict[str, np.ndarray] = {}
         for name, total in self.totals.items():
             with np.errstate(invalid="ignore"):
                 columns[f"{name}_mean"] = total / self.counts[name]
             lost[name] = self.heads - self.counts[name]
         for name, parts in self.spread.items():
+            if not parts:
+                continue
             values = np.concatenate(parts, axis=1)
+            if name in HEAVY_TAILED:
+                columns[f"{name}_median"] = _over_heads(np.nanmedian, values)
+                continue
             columns[f"{name}_std"] = _over_heads(np.nanstd, values)
             columns[f"{name}_iqr"] = _over_heads(_iqr, values)
         for name, parts in self.layers.items():
-            columns[name] = _over_heads(np.nanmean, np.stack(parts, axis=1))
+            values = np.stack(parts, axis=1)
+            columns[name] = _over_heads(np.nanmean, values)
+            lost_layers[name] = np.isnan(values).sum(axis=1)
         return pd.DataFrame(
             {
                 **where,
                 "sequence": np.arange(self.sequences, dtype=np.int32),
                 "document": documents,
                 **columns,
-                "reason": [self._missing(lost, row) for row in range(self.sequences)],
+                "reason": [
+                    "; ".join(
+                        [
+                            *_missing(lost, row, f"of {self.heads} heads"),
+                            *_missing(lost_layers, row, f"of {self.depth} layers"),
+                        ]
+                    )
+                    for row in range(self.sequences)
+                ],
             }
         )
 
-    def _missing(self, lost: Mapping[str, np.ndarray], row: int) -> str:
-        """Which measures lack how many heads, as in "3 of 72 heads: selectivity"."""
-        groups: dict[int, list[str]] = {}
-        for name, count in lost.items():
-            if count[row]:
-                groups.setdefault(int(count[row]), []).append(name)
-        return "; ".join(f"{n} of {self.heads} heads: {' '.join(groups[n])}" for n in groups)
+
+def _missing(lost: Mapping[str, np.ndarray], row: int, of: str) -> list[str]:
+    """Which measures lack how many heads or layers, as in "3 of 72 heads: selectivity"."""
+    groups: dict[int, list[str]] = {}
+    for name, count in lost.items():
+        if count[row]:
+            groups.setdefault(int(count[row]), []).append(name)
+    return [f"{n} {of}: {' '.join(names)}" for n, names in groups.items()]
 
 
 def _iqr(values: np.ndarray, axis: int) -> np.ndarray:

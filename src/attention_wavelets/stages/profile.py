@@ -20,6 +20,8 @@ from attention_wavelets.store.documents import read_documents
 
 __all__ = ["profile_model"]
 
+# A quarter of the tokens, special ones aside, must still make a signal.
+SHORTEST = 48
 MODEL, CORPUS, PROTOCOL = "your-model", "your-text", "paper"
 
 
@@ -56,6 +58,13 @@ def profile_model(
     for path in (model, text):
         if not path.exists():
             raise PipelineError("does not exist", str(path), "check the path")
+    if tokens < SHORTEST or count < 1:
+        raise PipelineError(
+            f"--tokens {tokens} and --sequences {count}",
+            "profile",
+            f"give at least {SHORTEST} tokens, so that a quarter of them can be measured, "
+            "and 1 sequence",
+        )
     source = {"kind": "local", "path": str(model.resolve())}
     own = Model.model_validate(
         {"label": model.resolve().name, "source": source, "tuning": "yours", "licence": "yours"}
@@ -66,12 +75,13 @@ def profile_model(
         documents, sequences = folder / "documents.parquet", folder / "sequences.zarr.zip"
         signals, tables = folder / "signals.zarr.zip", folder / "measures"
         texts = _text(text)
-        build_corpus({"text": texts.model_dump(mode="json")}, documents)
-        rules = SequenceRules(
-            tokens=tokens,
-            count=_available(manifest, documents, tokens, count),
-            max_per_document=count,
+        build_corpus(
+            {"name": CORPUS, "text": texts.model_dump(mode="json"), "lock": {}},
+            documents,
+            folder / "corpus.json",
         )
+        found = _available(manifest, documents, tokens, count)
+        rules = SequenceRules(tokens=tokens, count=found, max_per_document=found)
         config = _slices(conf, own, Corpus(text=texts, sequences=rules))
         encode_sequences(config[f"sequences/{MODEL}/{CORPUS}"], manifest, documents, sequences)
         extract = config[f"signals/{MODEL}/{CORPUS}"]
@@ -82,7 +92,7 @@ def profile_model(
         joined = (folder / "heads.parquet", folder / "models.csv", folder / "pairs.parquet")
         aggregate_study(config["studies/profile/aggregate"], {MODEL: manifest}, [tables], *joined)
         report = config["studies/profile/report"]
-        study = study_tables(report, *joined)
+        study = study_tables(report, *joined, nulls=True)
         context = {
             "study": {**report["study"], "description": "", "name": ""},
             "models": [manifest],
@@ -112,10 +122,15 @@ def _available(manifest: dict[str, Any], documents: Path, tokens: int, most: int
     from attention_wavelets.corpora.tokens import ordinary_tokenizer, special_tokens
     from attention_wavelets.models.load import load_tokenizer
 
+    limit = manifest["facts"]["max_positions"]
+    if limit is not None and tokens > limit:
+        raise PipelineError(
+            f"--tokens {tokens} is more than the model's {limit} positions", "profile", "lower it"
+        )
     tokenizer = load_tokenizer(manifest)
     length = max(1, tokens - len(special_tokens(tokenizer, "auto")))
     tokenize = ordinary_tokenizer(tokenizer)
-    lengths = [len(tokenize(text)) for text in read_documents(documents)["text"]]
+    lengths = [len(tokenize(text)) for text in set(read_documents(documents)["text"])]
     found = sum(n // length for n in lengths)
     if not found:
         raise PipelineError(

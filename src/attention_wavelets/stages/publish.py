@@ -22,7 +22,9 @@ __all__ = ["corpus_facts", "plot_study", "provenance", "study_tables", "write_st
 PACKAGES = ("numpy", "pandas", "pywavelets", "scipy", "snakemake", "torch", "transformers")
 
 
-def study_tables(config: Mapping[str, Any], heads: Path, models: Path, pairs: Path) -> StudyTables:
+def study_tables(
+    config: Mapping[str, Any], heads: Path, models: Path, pairs: Path, *, nulls: bool = False
+) -> StudyTables:
     """A study's tables as figures and report read them.
 
     Parameters
@@ -31,18 +33,21 @@ def study_tables(config: Mapping[str, Any], heads: Path, models: Path, pairs: Pa
         A slice with `headline` and `protocol`.
     heads, models, pairs
         What aggregate_study wrote.
+    nulls
+        Whether to compute the null curves that figures draw.
     """
     from attention_wavelets.report.nulls import null_curves
     from attention_wavelets.report.tables import Headline, StudyTables
 
     head = config["headline"]
     rows = read_csv(models)
+    protocol = PaperProtocol.model_validate(config["protocol"])
     return StudyTables(
         heads=read_table(heads),
         models=rows,
         pairs=read_table(pairs),
         headline=Headline(head["corpus"], head["protocol"], head["condition"]),
-        null_curves=null_curves(rows, PaperProtocol.model_validate(config["protocol"])),
+        null_curves=null_curves(rows, protocol) if nulls else {},
         protocol=config["protocol"],
     )
 
@@ -53,7 +58,7 @@ def plot_study(
     """Draw every figure of a study into the folder `out`."""
     from attention_wavelets.report.figures import draw_figure, save_figure
 
-    tables = study_tables(config, heads, models, pairs)
+    tables = study_tables(config, heads, models, pairs, nulls=True)
     settings = Figure.model_validate(config["settings"])
     for name in config["figures"]:
         save_figure(draw_figure(name, tables, settings), out, name, settings)
@@ -62,6 +67,7 @@ def plot_study(
 def write_study_report(
     config: Mapping[str, Any],
     manifests: Sequence[Path],
+    corpora: Sequence[Path],
     signals: Sequence[Path],
     heads: Path,
     models: Path,
@@ -75,8 +81,8 @@ def write_study_report(
     ----------
     config
         The slice.
-    manifests, signals
-        Of every model, and of every model and corpus.
+    manifests, corpora, signals
+        Of every model; of every corpus; of every model and corpus.
     heads, models, pairs
         What aggregate_study wrote.
     figures, out
@@ -85,10 +91,13 @@ def write_study_report(
     from attention_wavelets.report.page import write_report
 
     tables = study_tables(config, heads, models, pairs)
+    built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],
         "models": [read_json(path) for path in manifests],
-        "corpora": {name: corpus_facts(entry) for name, entry in config["corpora"].items()},
+        "corpora": {
+            name: corpus_facts(entry) | built[name] for name, entry in config["corpora"].items()
+        },
         "conditions": config["conditions"],
         "protocol": config["protocol"],
         "provenance": provenance([read_attributes(path) for path in signals], config),

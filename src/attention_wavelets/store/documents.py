@@ -49,7 +49,7 @@ def write_documents(path: Path, documents: Iterable[Document], text: Text) -> in
                 count += len(batch)
         if not count:
             raise PipelineError(
-                f"no document of at least {text.min_characters} characters",
+                f"no document of at least {max(text.min_characters, 1)} characters",
                 text.title,
                 "check `source`, `format` and `min_characters` of the corpus",
             )
