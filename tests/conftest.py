@@ -20,9 +20,11 @@ def _manifest(name: str) -> dict[str, Any]:
     try:
         return fetch_model(name, model)
     except PipelineError as error:
-        # A missing network is a failure with the file's name in it, never a skipped test.
-        files = ", ".join(file.rsplit("/", 1)[-1] for file in model.source.files)
-        pytest.fail(f"{files}: {error}", pytrace=False)
+        problem = str(error)
+    # A missing network is a failure in one line that names the files, never a skipped test; said
+    # outside the block above, so that pytest does not print two errors.
+    files = ", ".join(file.rsplit("/", 1)[-1] for file in model.source.files)
+    return pytest.fail(f"{files}: {problem}", pytrace=False)
 
 
 @pytest.fixture(scope="session")
