@@ -234,7 +234,7 @@ def _add_extract_signals(commands: Any) -> None:
     parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
     _files(parser, "manifest", "sequences", "out", "work")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--batch-tokens", type=int, default=4096)
+    parser.add_argument("--batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int)
 
 

@@ -346,7 +346,7 @@ class Runtime(Strict):
     """What changes the speed, never the result; in no slice."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    batch_tokens: Annotated[int, Field(ge=64)] = 4096
+    batch_tokens: Annotated[int, Field(ge=64)] = 1024
 
 
 class Experiment(Strict):

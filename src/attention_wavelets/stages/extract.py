@@ -102,7 +102,7 @@ def extract_signals(
     work: Path,
     *,
     device: str = "auto",
-    batch_tokens: int = 4096,
+    batch_tokens: int = 1024,
     progress: bool = True,
 ) -> None:
     """Write the signal store of one model and corpus.
