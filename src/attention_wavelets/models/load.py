@@ -86,7 +86,7 @@ def open_config(paths: dict[str, Path], where: str) -> Any:
         if options
         else f"cannot read the config{kind}"
     )
-    with quiet(), translated(what, f"{where} ({main})", _TODO):
+    with quiet(), translated(what, f"{where} ({main})", _NEXT_STEP):
         return AutoConfig.from_pretrained(folder, **options, **_SAFE)
 
 
@@ -105,15 +105,15 @@ def raw_config(paths: dict[str, Path], where: str) -> dict[str, Any]:
     _, options, main = _entry(paths)
     if options:
         return {}
-    with translated("config.json is not valid JSON", f"{where} ({main})", _TODO):
+    with translated("config.json is not valid JSON", f"{where} ({main})", _NEXT_STEP):
         raw = json.loads(Path(main).read_text(encoding="utf-8"))
     if not isinstance(raw, dict):
-        raise PipelineError("config.json is not a mapping", f"{where} ({main})", _TODO)
+        raise PipelineError("config.json is not a mapping", f"{where} ({main})", _NEXT_STEP)
     return raw
 
 
 _SAFE = {"trust_remote_code": False, "local_files_only": True}
-_TODO = "fetch or save the model again, or update transformers"
+_NEXT_STEP = "fetch or save the model again, or update transformers"
 
 
 def _entry(paths: dict[str, Path]) -> tuple[str, dict[str, str], str]:
@@ -136,7 +136,7 @@ def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | No
         extra["use_safetensors"] = True
     if attn_implementation is not None:
         extra["attn_implementation"] = attn_implementation
-    with quiet(), translated("cannot load the weights", f"{name} ({main})", _TODO):
+    with quiet(), translated("cannot load the weights", f"{name} ({main})", _NEXT_STEP):
         model, info = AutoModel.from_pretrained(
             folder, dtype=dtype, output_loading_info=True, **extra, **_SAFE
         )
