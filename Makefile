@@ -1,6 +1,7 @@
 # make run   set up and run the study `quickstart`
 # make test  set up and run the tests
-# Both need Python 3.11 or 3.12 and make; PYTHON=... picks an interpreter.
+# make bench what the capture costs, as ratios
+# All need Python 3.11 or 3.12 and make; PYTHON=... picks an interpreter.
 
 SUPPORTED = 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
@@ -9,7 +10,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test lint format docs clean
+.PHONY: run test bench lint format docs clean
 
 # Another study: make run STUDY=<name>. More options for Snakemake: make run ARGS='--forceall'
 STUDY ?= quickstart
@@ -19,6 +20,10 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+# Cost of the capture as ratios within one run; docs/performance.md explains the table.
+bench: $(VENV)/run.stamp
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -23,3 +23,4 @@ rule all:
     default_target: True
     input:
         f"{STUDY}/report.html",
+        [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],

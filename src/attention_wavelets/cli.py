@@ -81,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_extract_signals,
         _add_measure_heads,
         _add_aggregate_study,
+        _add_summarise_facts,
         _add_plot_study,
         _add_write_report,
         _add_measure,
@@ -153,6 +154,7 @@ _MARKS = {
     "signals": "probes",
     "measures": "scaled",
     "studies/{study}/aggregate": "cells",
+    "studies/{study}/facts": "cells",
     "studies/{study}/figures": "settings",
     "studies/{study}/report": "measurements",
 }
@@ -268,6 +270,18 @@ def _add_aggregate_study(commands: Any) -> None:
     _files(parser, "heads", "models", "pairs")
 
 
+def _add_summarise_facts(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.facts import summarise_facts
+
+        config = _slice(arguments, "studies/{study}/facts")
+        summarise_facts(config, arguments.signals, arguments.out)
+
+    parser = _stage(commands, "summarise-facts", run, "Average the facts of every head.")
+    parser.add_argument("--signals", type=Path, nargs="+", required=True)
+    _files(parser, "out")
+
+
 def _add_plot_study(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.publish import plot_study
@@ -373,18 +387,18 @@ def _add_ls(commands: Any) -> None:
     groups["studies"] = "study"
 
     def run(arguments: Arguments) -> None:
-        if arguments.what == "figures":
+        if arguments.what in ("facts", "figures"):
             from typing import get_args
 
-            from attention_wavelets.config.schema import FigureName
+            from attention_wavelets.config.schema import FactName, FigureName
 
-            names = list(get_args(FigureName))
+            names = list(get_args(FactName if arguments.what == "facts" else FigureName))
         else:
             names = options(arguments.conf or default_conf(), groups[arguments.what])
         _say("\n".join(names))
 
     parser = _command(commands, "ls", run, "List the names that YAML files can use.")
-    parser.add_argument("what", choices=sorted([*groups, "figures"]))
+    parser.add_argument("what", choices=sorted([*groups, "facts", "figures"]))
     parser.add_argument("--conf", type=Path, help="folder of the YAML files")
 
 

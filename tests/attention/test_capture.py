@@ -7,11 +7,15 @@ import transformers as tf
 
 from attention_wavelets.attention import capture
 from attention_wavelets.attention.capture import BACKEND, attention_path, capturing
-from attention_wavelets.attention.extract import check_capture, run_batch, split
+from attention_wavelets.attention.extract import run_batch, split
 from attention_wavelets.attention.mask import build_mask
-from attention_wavelets.attention.probes import PROBES, ProbeSpec
+from attention_wavelets.attention.probes import PROBES as ALL_PROBES
+from attention_wavelets.attention.probes import ProbeSpec, get_probe
+from attention_wavelets.attention.start_up import check_capture
 from attention_wavelets.errors import PipelineError
 
+PROBES = {name: get_probe(name) for name in ALL_PROBES if name != "query_rows"}
+PROBES["query_rows"] = get_probe("query_rows", rows=5)
 SMALL = {"vocab_size": 64, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = SMALL | {"intermediate_size": 48, "num_key_value_heads": 2, "pad_token_id": 0}
 
@@ -82,6 +86,12 @@ def eager(model, ids):
     return torch.stack(output.attentions, dim=1).double().numpy()
 
 
+def full(rows):
+    """A chunk with all its keys, those after its last query included."""
+    missing = rows.call.keys - rows.probabilities.shape[3]
+    return torch.nn.functional.pad(rows.probabilities, (0, missing))
+
+
 @pytest.fixture(params=sorted(FAMILIES))
 def family(request):
     return build(request.param)
@@ -102,12 +112,12 @@ def test_signals_equal_those_of_eager_attention(family):
 def test_every_probability_equals_that_of_eager_attention(family, monkeypatch):
     model, _causal, path = family
     # Few rows at a time, so that chunk borders fall inside the sequence.
-    monkeypatch.setattr(capture, "CHUNK_BYTES", 4 * 3 * 4 * 24 * 5)
+    monkeypatch.setitem(capture.CHUNK_BYTES, "cpu", 4 * 3 * 4 * 24 * 5)
     ids = tokens()
     rows = {}
     with (
         torch.inference_mode(),
-        capturing(model, lambda m, p, start: rows.setdefault(m, []).append((start, p.clone()))),
+        capturing(model, lambda r: rows.setdefault(r.call.module, []).append((r.start, full(r)))),
     ):
         model(input_ids=torch.as_tensor(ids))
     assert len(rows) == 2
@@ -123,7 +133,7 @@ def test_the_model_computes_what_it_always_computes(family):
     ids = torch.as_tensor(tokens())
     with torch.inference_mode():
         plain = model(input_ids=ids).last_hidden_state
-        with capturing(model, lambda *_: None):
+        with capturing(model, lambda _rows: None):
             captured = model(input_ids=ids).last_hidden_state
     scale = float(plain.abs().max())
     np.testing.assert_allclose(captured, plain, atol=1e-5 * scale)
@@ -132,7 +142,7 @@ def test_the_model_computes_what_it_always_computes(family):
 def test_rows_do_not_depend_on_the_size_of_a_chunk(monkeypatch):
     model, causal, _ = build("llama")
     whole = run_batch(model, tokens(), PROBES, causal)
-    monkeypatch.setattr(capture, "CHUNK_BYTES", 1)
+    monkeypatch.setitem(capture.CHUNK_BYTES, "cpu", 1)
     single = run_batch(model, tokens(), PROBES, causal)
     for name in PROBES:
         np.testing.assert_allclose(single.signals[name], whole.signals[name], atol=1e-6)
@@ -144,7 +154,7 @@ def test_left_padded_sequence_sees_only_its_own_tokens():
     padded = torch.cat([torch.zeros(1, 4, dtype=torch.long), ids], dim=1)
     mask = (torch.arange(16) >= 4).long()[None]
     rows = []
-    with torch.inference_mode(), capturing(model, lambda _m, p, _s: rows.append(p.clone())):
+    with torch.inference_mode(), capturing(model, lambda r: rows.append(full(r))):
         model(input_ids=ids)
         model(input_ids=padded, attention_mask=mask)
     plain, shifted = rows[0], rows[2]
@@ -161,9 +171,9 @@ def test_own_implementation_is_restored_also_after_an_error():
         raise RuntimeError("stop")
 
     with pytest.raises(RuntimeError, match="stop"):
-        run_batch(model, tokens(), {"stop": ProbeSpec("stop", stop, "position", stop)}, True)
+        run_batch(model, tokens(), {"stop": ProbeSpec("stop", stop, ("position",), stop)}, True)
     assert model.config._attn_implementation == before
-    assert capture._observer is None
+    assert capture._capture is None
 
 
 def test_a_missing_mask_stops_the_job():
@@ -202,7 +212,7 @@ def test_an_architecture_without_attention_is_refused_by_name():
 def test_sliding_window_ends_where_it_should():
     model, _causal, _ = build("mistral_window")
     rows = []
-    with torch.inference_mode(), capturing(model, lambda _m, p, _s: rows.append(p.clone())):
+    with torch.inference_mode(), capturing(model, lambda r: rows.append(full(r))):
         model(input_ids=torch.as_tensor(tokens(1)))
     for query in range(7, 24):
         assert float(rows[0][..., query, query - 7].abs().max()) == 0.0

@@ -61,7 +61,7 @@ def test_an_experiment_holds_what_its_study_names_and_nothing_else():
     experiment = compose([], CONF)
     assert list(experiment.model) == experiment.study.models
     assert set(experiment.corpus) == {"enwiki-96", "enwiki-256"}
-    assert set(experiment.probe) == {"received", "lag"}
+    assert set(experiment.probe) == {"received", "lag", "query_rows"}
     assert "random_tokens" not in experiment.condition
 
 
@@ -94,7 +94,7 @@ def test_the_longest_name_is_meant_where_names_hold_dots(conf: Path):
     assert changed.corpus["tiny.v2"].sequences.seed == 3
 
 
-STUDY_KEYS = "description, figures, headline, measurements, models, title"
+STUDY_KEYS = "description, facts, figures, headline, measurements, models, title"
 ROOT_KEYS = (
     "allowed: condition.<name>.<key>, corpus.<name>.<key>, figure, model.<name>.<key>, "
     "probe.<name>.<key>, protocol.<name>.<key>, run, runtime, statistics, study"
@@ -120,7 +120,7 @@ ONE_LINERS = {
     "allowed: minilm-l6, minilm-l6-untrained-s0, smollm2-135m, smollm2-135m-untrained-s0, "
     "smollm2-135m-untrained-s1",
     "condition.bos-added.action=add": "override: unknown condition of this study 'bos-added'; "
-    "allowed: full, half, half-prefix, quarter, quarter-prefix, shuffled",
+    "allowed: full, half, half-prefix, quarter, quarter-prefix, repeated, shuffled",
     # Wrong values.
     "runtime.device=gpu": "conf/runtime: device: 'gpu' is not allowed; did you mean 'cpu'? "
     "allowed: auto, cpu, cuda",
@@ -131,7 +131,7 @@ ONE_LINERS = {
     "condition.half.method=strid": "conf/condition/half.yaml: method: 'strid' is not allowed; "
     "did you mean 'stride'? allowed: stride, prefix, suffix, random",
     "condition.half.kind=subsampl": "conf/condition/half.yaml: kind: 'subsampl' is not allowed; "
-    "did you mean 'subsample'? allowed: full, subsample, shuffle, random_tokens, bos",
+    "did you mean 'subsample'? allowed: full, subsample, shuffle, random_tokens, repeat, bos",
     "figure.dpi=sharp": "conf/figure: dpi: input should be a valid integer, unable to parse string "
     "as an integer, got 'sharp'",
     "figure.dpi=3": "conf/figure: dpi: input should be greater than or equal to 50, got 3",

@@ -41,7 +41,9 @@ def test_slices_are_one_per_output_of_the_pipeline():
         for corpus in corpora:
             expected |= {f"sequences/{model}/{corpus}", f"signals/{model}/{corpus}"}
             expected |= {f"measures/{model}/{corpus}/paper"}
-    expected |= {f"studies/quickstart/{name}" for name in ("aggregate", "figures", "report")}
+    expected |= {
+        f"studies/quickstart/{name}" for name in ("aggregate", "facts", "figures", "report")
+    }
     assert set(made()) == expected
 
 
@@ -88,7 +90,7 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
         (("figure.dpi=300",), {"studies/quickstart/figures"}),
         (
             ("statistics.confidence=0.9",),
-            {"studies/quickstart/aggregate", "studies/quickstart/report"},
+            {f"studies/quickstart/{stage}" for stage in ("aggregate", "facts", "report")},
         ),
         (("study.title=Other",), {"studies/quickstart/report"}),
         (

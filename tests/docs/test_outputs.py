@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from attention_wavelets.attention.facts import FACTS
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.measures.registry import protocol_measures
 from attention_wavelets.stages.measure import DISPERSED
@@ -27,6 +28,7 @@ PLACES = {
     "layer measure": alternatives(m.name for m in MEASURES if m.level == "layer"),
     "dispersed measure": alternatives(DISPERSED),
     "probe": alternatives(["received", "lag", "last_query"]),
+    "fact": alternatives(n for spec in FACTS.values() for n in spec.variables),
     "method": alternatives(["prefix", "suffix", "random"]),
     "fraction": r"\d+(?:_\d+)?",
     "width": r"\d+",
@@ -113,7 +115,7 @@ def test_every_column_of_a_run_is_documented(finished, documented):
         assert files, f"the run wrote no {name}"
         check(names, sorted({column for path in files for column in columns(path)}))
         checked += 1
-    assert checked == 12
+    assert checked == 13
 
 
 def test_an_undocumented_column_is_noticed():

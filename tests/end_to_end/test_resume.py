@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 import zarr
 
-from helpers.tiny_study import CONDITIONS, COUNT, TOKENS, Project
+from helpers.tiny_study import CONDITIONS, COUNT, FACTS, TOKENS, Project
 
 PROBES = ("received", "lag", "last_query")
 
@@ -80,7 +80,7 @@ def resumed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Resu
     arguments = command(finished, folder, *inputs(finished))
     process = subprocess.Popen(arguments, stderr=subprocess.DEVNULL)
     try:
-        while len(shards(folder)) < 6 and process.poll() is None:
+        while len(shards(folder)) < 2 * len((*PROBES, *FACTS)) and process.poll() is None:
             time.sleep(0.002)
     finally:
         process.send_signal(signal.SIGKILL)
@@ -90,18 +90,22 @@ def resumed(finished: Project, tmp_path_factory: pytest.TempPathFactory) -> Resu
     shard = shards(folder)[0]
     with np.load(shard) as content:
         changed = {key: content[key] for key in content.files}
-    changed["signals"] = np.roll(changed["signals"], 1, axis=-1)
+    probe = shard.parts[-2].rsplit("-", 1)[0]
+    changed[probe] = np.roll(changed[probe], 1, axis=-1)
     np.savez(shard, **changed)
-    place = (shard.parts[-3], shard.parts[-2].rsplit("-", 1)[0], int(shard.stem.split("-")[0]))
+    place = (shard.parts[-3], probe, int(shard.stem.split("-")[0]))
     finished_sequences = {
         (path.parts[-3], int(path.stem.split("-")[0]))
         for path in shards(folder)
-        if all(list((folder / "work" / path.parts[-3]).glob(f"{p}-*/{path.name}")) for p in PROBES)
+        if all(
+            list((folder / "work" / path.parts[-3]).glob(f"{name}-*/{path.name}"))
+            for name in (*PROBES, *(FACTS if path.parts[-3] == "full" else ()))
+        )
     }
     assert finished_sequences
     sizes = {c: signals(inputs(finished)[1], c, "ids").shape[1] for c in CONDITIONS}
     left = ALL_TOKENS - sum(sizes[condition] for condition, _ in finished_sequences)
-    return Resumed(folder, (*place, changed["signals"]), left, run(arguments))
+    return Resumed(folder, (*place, changed[probe]), left, run(arguments))
 
 
 def test_a_killed_extraction_leaves_no_result_and_goes_on(resumed: Resumed):

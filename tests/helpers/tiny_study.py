@@ -90,6 +90,9 @@ class Project:
         return Project(folder)
 
 
+FACTS = ["rotary_usage", "value_norm", "logit_variance", "logit_lags", "locality", "sink"]
+FACTS += ["row_entropy"]
+
 # What the message of a rule starts with.
 _MESSAGES = {
     "Settings of ": "write_slice",
@@ -99,6 +102,7 @@ _MESSAGES = {
     "Extract signals of ": "extract_signals",
     "Measure ": "measure_heads",
     "Join the measures": "aggregate_study",
+    "Average the facts": "summarise_facts",
     "Draw the figures": "plot_study",
     "Write results/": "write_report",
 }
@@ -170,6 +174,7 @@ def _configuration(inputs: Path) -> dict[str, Any]:
                 }
             ],
             "headline": {"corpus": "tiny", "protocol": "paper"},
+            "facts": [{"corpus": "tiny", "conditions": ["full"], "facts": FACTS}],
             "figures": yaml.safe_load((ROOT / "conf/study/quickstart.yaml").read_text())["figures"],
         },
     }

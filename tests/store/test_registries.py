@@ -8,9 +8,10 @@ from typing import Any, get_args
 
 import pytest
 
+from attention_wavelets.attention.facts import FACTS, get_fact
 from attention_wavelets.attention.probes import PROBES, get_probe
 from attention_wavelets.config.compose import load_member
-from attention_wavelets.config.schema import FigureName, Probe, ScaleComparison
+from attention_wavelets.config.schema import FactName, FigureName, Probe, ScaleComparison
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.registry import by_name, paper_measures
 from attention_wavelets.measures.scaling import ALIGNMENTS, alignment
@@ -32,6 +33,7 @@ class Registry:
 
 REGISTRIES = [
     Registry("probe", PROBES, get_probe, get_args(Probe.model_fields["kind"].annotation)),
+    Registry("fact", FACTS, get_fact, get_args(FactName)),
     Registry("figure", FIGURES, figure_spec, get_args(FigureName)),
     Registry(
         "alignment",

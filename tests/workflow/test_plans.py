@@ -29,6 +29,7 @@ def chain(*models: str) -> dict[str, set[str]]:
         "extract_signals": {f"Extract signals of {m} on tiny" for m in models},
         "measure_heads": {f"Measure {m} on tiny, protocol paper" for m in models},
         "aggregate_study": {"Join the measures of every model"},
+        "summarise_facts": {"Average the facts of every head"},
         "plot_study": {"Draw the figures"},
         "write_report": {"Write results/studies/tiny/report.html"},
     }
@@ -46,7 +47,7 @@ def test_a_fresh_project_plans_every_job_once(tiny_project: Project):
     plan = tiny_project.plan()
     assert work(plan) == {**chain(*MODELS), "build_corpus": {"Build corpus tiny"}}
     settings = {"corpora/tiny/build"}
-    settings |= {f"studies/tiny/{name}" for name in ("aggregate", "figures", "report")}
+    settings |= {f"studies/tiny/{name}" for name in ("aggregate", "facts", "figures", "report")}
     for model in MODELS:
         settings |= {f"models/{model}/fetch", f"measures/{model}/tiny/paper"}
         settings |= {f"sequences/{model}/tiny", f"signals/{model}/tiny"}
@@ -71,7 +72,10 @@ def test_resolution_of_figures_reruns_figures_and_report_only(finished: Project)
 
 
 def test_intervals_rerun_the_aggregation_only(finished: Project):
-    assert set(work(finished.plan_with("statistics.confidence=0.9"))) == AGGREGATION
+    assert set(work(finished.plan_with("statistics.confidence=0.9"))) == {
+        *AGGREGATION,
+        "summarise_facts",
+    }
 
 
 def test_a_protocol_edit_runs_no_model(finished: Project):
@@ -92,7 +96,10 @@ def test_a_new_model_runs_that_model_only(copied: Project):
 
 
 def test_a_model_less_runs_the_aggregation_only(finished: Project):
-    assert set(work(finished.plan_with("study.models=[tiny-llama]"))) == AGGREGATION
+    assert set(work(finished.plan_with("study.models=[tiny-llama]"))) == {
+        *AGGREGATION,
+        "summarise_facts",
+    }
 
 
 def test_a_yaml_that_no_study_names_plans_nothing(copied: Project):
@@ -211,7 +218,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 9
+    assert len(found) == 10
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"

@@ -58,6 +58,12 @@ def cells(pattern):
     return [pattern.format(results=RESULTS, **row) for row in rows]
 
 
+def fact_cells(pattern):
+    """A path for every model and corpus whose facts the study asks for."""
+    rows = SLICES[f"studies/{EXPERIMENT.study_name}/facts"]["cells"]
+    return [pattern.format(results=RESULTS, **row) for row in rows]
+
+
 def manifests(_wildcards):
     """The manifest of every model of the study."""
     return expand(f"{RESULTS}/models/{{model}}/manifest.json", model=EXPERIMENT.study.models)

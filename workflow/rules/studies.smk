@@ -24,6 +24,24 @@ rule aggregate_study:
         "python -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --log {log:q}"
 
 
+rule summarise_facts:
+    input:
+        config=f"{STUDY}/facts.json",
+        signals=fact_cells("{results}/signals/{model}/{corpus}.zarr.zip"),
+        code=sources("summarise_facts"),
+    output:
+        facts=f"{STUDY}/facts.parquet",
+    log:
+        f"{LOGS}/summarise_facts/{EXPERIMENT.study_name}.log",
+    localrule: True
+    resources:
+        mem_mb=1500,
+    message:
+        "Average the facts of every head"
+    shell:
+        "python -m attention_wavelets summarise-facts --config {input.config:q} --signals {input.signals:q} --out {output.facts:q} --log {log:q}"
+
+
 rule plot_study:
     input:
         config=f"{STUDY}/figures.json",

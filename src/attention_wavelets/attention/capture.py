@@ -9,16 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from attention_wavelets.attention.mask import LazyMask, build_mask
+from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["BACKEND", "HOOKED", "Observer", "attention_path", "capturing"]
+__all__ = ["BACKEND", "CHUNK_BYTES", "HOOKED", "Observer", "attention_path", "capturing"]
 
 # transformers gives names that contain "sdpa", "flash" or a slash a meaning of their own.
 BACKEND = "wavelet_capture"
@@ -36,20 +39,23 @@ HOOKED = frozenset(
     }
 )
 
-# Bytes of one chunk of float32 probabilities.
-CHUNK_BYTES = 64 * 2**20
+# Bytes of one chunk of float32 probabilities: large enough that calls cost little, small enough to
+# stay in a processor's cache between the passes over it.
+CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 
-Observer = Callable[[nn.Module, Tensor, int], None]
-
-_observer: Observer | None = None
-
-
-def _repeat_heads(states: Tensor, groups: int) -> Tensor:
-    return states if groups == 1 else states.repeat_interleave(groups, dim=1)
+Observer = Callable[[Rows], None]
 
 
-def _chunk_rows(batch: int, heads: int, keys: int) -> int:
-    return max(1, CHUNK_BYTES // (4 * batch * heads * keys))
+@dataclass
+class _Capture:
+    """What is asked for while a model runs: who looks, and whether they need logits."""
+
+    observer: Observer
+    products: bool
+    chunk_bytes: int | None
+
+
+_capture: _Capture | None = None
 
 
 def captured_attention(
@@ -75,44 +81,144 @@ def captured_attention(
             type(module).__name__,
             "this architecture builds its own mask; report it",
         )
-    groups = getattr(module, "num_key_value_groups", query.shape[1] // key.shape[1])
-    key, value = _repeat_heads(key, groups), _repeat_heads(value, groups)
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    batch, heads, queries, _size = query.shape
-    fused = bool(attention_mask.plain) and softcap is None and position_bias is None
-    fused = fused and s_aux is None
-    output = None if fused else torch.empty_like(query)
-    # Products of half-precision operands are exact in float32, so upcasting loses nothing.
-    keys32 = key.float().transpose(2, 3)
-    step = _chunk_rows(batch, heads, key.shape[2])
-    for start in range(0, queries, step):
-        stop = min(start + step, queries)
-        logits = torch.matmul(query[:, :, start:stop].float() * scale, keys32)
-        if softcap is not None:
-            logits = torch.tanh(logits / softcap) * softcap
-        if position_bias is not None:
-            logits = logits + position_bias[:, :, start:stop].float()
-        if attention_mask.plain != "full":
-            mask = attention_mask.rows(start, stop, logits.device)
-            logits = logits.masked_fill(~mask, float("-inf"))
-        probabilities = _softmax(logits, s_aux)
-        if _observer is not None:
-            _observer(module, probabilities, start)
-        if output is not None:
-            output[:, :, start:stop] = torch.matmul(probabilities.to(value.dtype), value)
-    if output is None:
-        output = nn.functional.scaled_dot_product_attention(
-            query, key, value, is_causal=attention_mask.plain == "causal", scale=scale
+    groups = query.shape[1] // key.shape[1]
+    output: Tensor | None = None
+    if attention_mask.plain and softcap is None and position_bias is None and s_aux is None:
+        output = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            is_causal=attention_mask.plain == "causal",
+            scale=scale,
+            enable_gqa=groups > 1,
         )
+    if _capture is None and output is not None:
+        return output.transpose(1, 2).contiguous(), None
+    key, value = _repeat_heads(key, groups), _repeat_heads(value, groups)
+    call = Call(
+        module,
+        batch=query.shape[0],
+        heads=query.shape[1],
+        queries=query.shape[2],
+        keys=key.shape[2],
+        causal=attention_mask.causal,
+        query=query,
+        key=key,
+        value=value,
+        scale=scale,
+        mask=attention_mask,
+    )
+    special = _Special(softcap, position_bias, s_aux)
+    parts: list[Tensor] = []
+    for start, stop in _chunks(call):
+        rows = _rows(call, start, stop, special)
+        if output is None:
+            parts.append(_layer_output(call, rows, special))
+        if _capture is not None:
+            _capture.observer(rows)
+    if output is None:
+        output = torch.cat(parts, dim=2)
     return output.transpose(1, 2).contiguous(), None
 
 
-def _softmax(logits: Tensor, sinks: Tensor | None) -> Tensor:
+@dataclass(frozen=True)
+class _Special:
+    """What some families do to logits besides scaling and masking."""
+
+    softcap: float | None
+    bias: Tensor | None
+    sinks: Tensor | None
+
+
+def _repeat_heads(states: Tensor, groups: int) -> Tensor:
+    return states if groups == 1 else states.repeat_interleave(groups, dim=1)
+
+
+def _chunks(call: Call) -> Iterator[tuple[int, int]]:
+    """Ranges of queries whose probabilities fit in a chunk; of a causal layer they may grow."""
+    assert call.query is not None
+    limit = _capture.chunk_bytes if _capture is not None else None
+    if limit is None:
+        limit = CHUNK_BYTES.get(call.query.device.type, CHUNK_BYTES["cpu"])
+    row = 4 * call.batch * call.heads * call.keys
+    step = max(1, limit // row)
+    return ((start, min(start + step, call.queries)) for start in range(0, call.queries, step))
+
+
+def _product(query: Tensor, key: Tensor, call: Call) -> Tensor:
+    """Scaled products in float32, (batch, head, R, keys).
+
+    Products of half-precision numbers are exact in float32, so only the sum is rounded: on a GPU
+    by the matrix unit, which adds in float32; on a processor after upcasting.
+    """
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
+        flat = torch.bmm(
+            query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), out_dtype=torch.float32
+        )
+        return flat.view(*query.shape[:3], key.shape[2]).mul_(call.scale)
+    upcast = call.key32[:, :, : key.shape[2]]
+    return torch.matmul(query.float() * call.scale, upcast.transpose(2, 3))
+
+
+def _rows(call: Call, start: int, stop: int, special: _Special) -> Rows:
+    """One chunk of rows: products, mask, float32 softmax."""
+    assert call.query is not None
+    assert call.key is not None
+    assert call.mask is not None
+    causal = call.mask.plain == "causal"
+    # Keys after the chunk's last query have probability 0 in a causal layer.
+    keys = min(stop, call.keys) if causal else call.keys
+    products = _product(call.query[:, :, start:stop], call.key[:, :, :keys], call)
+    logits = products
+    if special.softcap is not None:
+        logits = torch.tanh(logits / special.softcap) * special.softcap
+    if special.bias is not None:
+        logits = logits + special.bias[:, :, start:stop, :keys].float()
+    # Only the last keys of a causal chunk lie ahead of some of its queries.
+    edge = start if causal else 0
+    hidden = None
+    if call.mask.plain != "full":
+        hidden = ~call.mask.rows(start, stop, products.device)[..., edge:keys]
+        logits[..., edge:].masked_fill_(hidden, -torch.inf)
+    if _capture is None or not _capture.products:
+        return Rows(call, start, _softmax(logits, special.sinks, hidden), hidden=hidden)
+    probabilities = _softmax(logits, special.sinks, hidden)
+    # The largest entry never underflows, so it gives the log-sum-exp.
+    log_sum = logits.amax(-1) - probabilities.amax(-1).log()
+    if hidden is not None:
+        for values in {id(t): t for t in (products, logits)}.values():
+            values[..., edge:].masked_fill_(hidden, 0)
+    return Rows(call, start, probabilities, products, logits, log_sum, hidden)
+
+
+def _softmax(logits: Tensor, sinks: Tensor | None, hidden: Tensor | None) -> Tensor:
     """Softmax over keys; a learned sink logit takes its share and is dropped again."""
-    if sinks is None:
-        return torch.softmax(logits, dim=-1)
-    column = sinks.float().reshape(1, -1, 1, 1).expand(*logits.shape[:3], 1)
-    return torch.softmax(torch.cat([logits, column], dim=-1), dim=-1)[..., :-1]
+    if sinks is not None:
+        column = sinks.float().reshape(1, -1, 1, 1).expand(*logits.shape[:3], 1)
+        return torch.softmax(torch.cat([logits, column], dim=-1), dim=-1)[..., :-1]
+    probabilities = torch.softmax(logits, dim=-1)
+    if hidden is not None and hidden.shape[0] > 1:
+        # A query of padding sees no key at all.
+        probabilities.masked_fill_(hidden.all(-1, keepdim=True), 0)
+    return probabilities
+
+
+def _layer_output(call: Call, rows: Rows, special: _Special) -> Tensor:
+    """Output of some rows where one fused call for the whole layer cannot serve."""
+    assert call.query is not None
+    assert call.key is not None
+    assert call.value is not None
+    keys = rows.probabilities.shape[3]
+    value = call.value[:, :, :keys]
+    if special.softcap is not None or special.sinks is not None:
+        return torch.matmul(rows.probabilities.to(value.dtype), value)
+    mask: Tensor | None = rows.allowed
+    if special.bias is not None:
+        bias = special.bias[:, :, rows.start : rows.stop, :keys]
+        mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
+    query, key = call.query[:, :, rows.start : rows.stop], call.key[:, :, :keys]
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=call.scale)
 
 
 AttentionInterface.register(BACKEND, captured_attention)
@@ -141,12 +247,32 @@ def attention_path(model_class: type[nn.Module], module_classes: set[str]) -> st
 
 
 @contextmanager
-def capturing(model: nn.Module, observer: Observer) -> Iterator[str]:
-    """Call `observer(module, probabilities, first_row)` for every chunk of every layer.
+def capturing(
+    model: nn.Module,
+    observer: Observer,
+    *,
+    products: bool = False,
+    chunk_bytes: int | None = None,
+) -> Iterator[str]:
+    """Call `observer(rows)` for every chunk of rows of every layer's attention.
 
-    Yields the path taken. The model's own attention implementation is restored afterwards.
+    Parameters
+    ----------
+    model
+        A transformers model; its own attention implementation is restored afterwards.
+    observer
+        Sees each `Rows` while the layer runs; it must not keep or change its tensors.
+    products
+        Whether `Rows.products` and `Rows.logits` are needed; they take a second buffer.
+    chunk_bytes
+        Size of a chunk of probabilities; None takes the device's entry of `CHUNK_BYTES`.
+
+    Yields
+    ------
+    str
+        The path taken, "interface" or "hook".
     """
-    global _observer
+    global _capture
     path = attention_path(type(model), {type(module).__name__ for module in model.modules()})
     if path == "hook":
         with _hooks(model, observer):
@@ -154,11 +280,11 @@ def capturing(model: nn.Module, observer: Observer) -> Iterator[str]:
         return
     before = model.config._attn_implementation
     model.set_attn_implementation(BACKEND)
-    _observer = observer
+    _capture = _Capture(observer, products, chunk_bytes)
     try:
         yield path
     finally:
-        _observer = None
+        _capture = None
         model.set_attn_implementation(before)
 
 
@@ -173,9 +299,9 @@ def _hooks(model: nn.Module, observer: Observer) -> Iterator[None]:
             raise PipelineError(
                 f"{type(module).__name__} returned no attention probabilities",
                 "model",
-                "this version of transformers is not supported for this architecture",
+                "load the model with attn_implementation='eager'",
             )
-        observer(module, weights.float(), 0)
+        observer(_hooked_rows(module, weights.float()))
 
     handles = [
         module.register_forward_hook(read)
@@ -188,3 +314,12 @@ def _hooks(model: nn.Module, observer: Observer) -> Iterator[None]:
         for handle in handles:
             handle.remove()
         model.set_attn_implementation(before)
+
+
+def _hooked_rows(module: nn.Module, probabilities: Tensor) -> Rows:
+    """All rows of a layer at once; these layers hand out nothing else."""
+    batch, heads, queries, keys = probabilities.shape
+    later = torch.ones(queries, keys, dtype=torch.bool, device=probabilities.device).triu(1)
+    causal = not bool((probabilities * later).any())
+    call = Call(module, batch, heads, queries, keys, causal)
+    return Rows(call, 0, probabilities, hidden=later[None, None] if causal else None)

@@ -1,33 +1,41 @@
-"""From token ids to signals: batches of equal length through a model, no padding."""
+"""From token ids to signals and facts: batches of equal length through a model, no padding."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from attention_wavelets.attention.capture import Observer, capturing
-from attention_wavelets.attention.probes import ProbeSpec, Reducer, Shape
+from attention_wavelets.attention.capture import capturing
+from attention_wavelets.attention.facts import FactSpec, needs_products
+from attention_wavelets.attention.probes import ProbeSpec
+from attention_wavelets.attention.reducers import Shape
+from attention_wavelets.attention.rotary import Rotary, rotary_of
+from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["Batch", "attention_layers", "check_capture", "run_batch", "split"]
+__all__ = ["Batch", "reduce_attention", "run_batch", "split", "token_inputs"]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Signals of some sequences under one condition.
+    """Signals and facts of some sequences under one condition.
 
     signals
-        Probe -> float32 (sequence, layer, head, axis), non-negative, rows sum to 1.
+        Probe -> float32 (sequence, layer, head, ...), non-negative, sums to 1 along the last axis.
     mass
-        Probe -> float32 (sequence, layer, head), the sum before normalisation.
+        Probe -> the sum before normalisation, float32, without the last axis.
+    facts
+        Name of a number -> float32 (sequence, layer, head, ...).
     """
 
     signals: dict[str, np.ndarray]
     mass: dict[str, np.ndarray]
+    facts: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def split(count: int, positions: int, batch_tokens: int) -> Iterator[tuple[int, int]]:
@@ -36,76 +44,69 @@ def split(count: int, positions: int, batch_tokens: int) -> Iterator[tuple[int, 
     return ((start, min(start + step, count)) for start in range(0, count, step))
 
 
-def attention_layers(model: nn.Module, ids: np.ndarray) -> list[str]:
-    """Names of the modules whose attention passes through the capture, in order of call."""
-    seen: list[nn.Module] = []
-
-    def note(module: nn.Module, _probabilities: Tensor, start: int) -> None:
-        if start == 0:
-            seen.append(module)
-
-    _forward(model, ids[:1], note)
-    names = {module: name for name, module in model.named_modules()}
-    return [names[module] for module in seen]
+def token_inputs(model: nn.Module, ids: np.ndarray) -> dict[str, Any]:
+    """Arguments of a base model's `forward` for token ids (sequence, position)."""
+    device = next(model.parameters()).device
+    tokens = torch.as_tensor(np.ascontiguousarray(ids), dtype=torch.long, device=device)
+    config: Any = model.config
+    options = {"use_cache": False} if hasattr(config, "use_cache") else {}
+    return {"input_ids": tokens, **options}
 
 
-def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) -> str:
-    """Refuse a model whose attention would be measured wrongly.
-
-    One short sequence is run with and without the capture. Checked: every layer was seen once,
-    rows are finite and sum to 1 (at most 1 where a sink is learned), a causal model's upper
-    triangle is exactly 0, and the hidden states are those of the untouched model.
+def reduce_attention(
+    model: nn.Module,
+    inputs: Mapping[str, Any],
+    make: Callable[[str, Call], Mapping[str, Any]],
+    *,
+    products: bool = False,
+    chunk_bytes: int | None = None,
+) -> dict[str, dict[str, Any]]:
+    """Run a model once and reduce the attention of every layer on the way.
 
     Parameters
     ----------
     model
-        A base model in evaluation mode.
-    ids
-        Token ids (sequence, position); the first sequence, up to 32 tokens, is used.
-    causal, layers
-        As the manifest says.
+        A transformers model in evaluation mode; of an encoder-decoder all three kinds of attention
+        are seen.
+    inputs
+        Keyword arguments of its `forward`.
+    make
+        `make(name, call)` returns the reducers of one attention module, at its first rows.
+    products, chunk_bytes
+        As for `capturing`.
 
     Returns
     -------
-    str
-        The path taken, "interface" or "hook".
+    dict
+        Qualified name of each attention module, in order of call -> what `make` returned.
     """
-    ids = ids[:1, :32]
-    seen: list[str] = []
     names = {module: name for name, module in model.named_modules()}
+    reducers: dict[str, dict[str, Any]] = {}
 
-    def inspect(module: nn.Module, probabilities: Tensor, start: int) -> None:
-        where = f"layer {names[module]}"
-        if start == 0:
-            seen.append(names[module])
-        if not torch.isfinite(probabilities).all():
-            raise PipelineError("attention is not finite", where, "check the weights")
-        if (probabilities.sum(-1) > 1 + 1e-4).any():
-            raise PipelineError("attention rows sum to more than 1", where, "report it")
-        above = torch.triu(probabilities, diagonal=1 + start)
-        if causal and above.any():
-            raise PipelineError("attends to later tokens in a causal model", where, "report it")
+    def reduce(rows: Rows) -> None:
+        name = names[rows.call.module]
+        if name not in reducers:
+            reducers[name] = dict(make(name, rows.call))
+        for reducer in reducers[name].values():
+            reducer.update(rows)
 
-    with torch.inference_mode():
-        plain = _hidden(model, ids)
-    captured, path = _forward(model, ids, inspect)
-    if len(seen) != layers or len(set(seen)) != layers:
-        raise PipelineError(
-            f"{len(set(seen))} of {layers} layers passed through the capture "
-            f"({', '.join(seen) or 'none'})",
-            type(model).__name__,
-            "this architecture is not supported",
-        )
-    scale = plain.abs().max().clamp(min=1e-30)
-    if float((captured - plain).abs().max() / scale) > 1e-2:
-        raise PipelineError(
-            "hidden states change when attention is captured", type(model).__name__, "report it"
-        )
-    return path
+    with (
+        torch.inference_mode(),
+        capturing(model, reduce, products=products, chunk_bytes=chunk_bytes),
+    ):
+        model(**inputs)
+    return reducers
 
 
 def run_batch(
-    model: nn.Module, ids: np.ndarray, probes: Mapping[str, ProbeSpec], causal: bool
+    model: nn.Module,
+    ids: np.ndarray,
+    probes: Mapping[str, ProbeSpec],
+    causal: bool,
+    facts: Mapping[str, FactSpec] | None = None,
+    *,
+    repeats: tuple[int, int] = (0, 0),
+    chunk_bytes: int | None = None,
 ) -> Batch:
     """Run sequences of equal length and reduce every layer's attention on the way.
 
@@ -115,56 +116,75 @@ def run_batch(
         A base model in evaluation mode.
     ids
         Token ids, (sequence, position).
-    probes
-        Name -> probe.
+    probes, facts
+        Name -> probe, name -> fact.
     causal
         Whether keys end at the query.
+    repeats
+        Of sequences whose tokens come twice: the period and the first query of the second copy.
+    chunk_bytes
+        As for `capturing`.
+
+    Raises
+    ------
+    PipelineError
+        Attention of some head and sequence is not finite; the message names them.
     """
-    shape = Shape(ids.shape[1], causal)
-    reducers: dict[nn.Module, dict[str, Reducer]] = {}
+    facts = facts or {}
+    positions = ids.shape[1]
+    shape = Shape(positions, positions, causal, *repeats)
+    rotary: dict[str, Rotary] = {}
 
-    def reduce(module: nn.Module, probabilities: Tensor, start: int) -> None:
-        if module not in reducers:
-            reducers[module] = {name: probe.make(shape) for name, probe in probes.items()}
-        for reducer in reducers[module].values():
-            reducer.update(probabilities, start)
+    def make(name: str, call: Call) -> dict[str, Any]:
+        if name not in rotary:
+            size = 0 if call.query is None else call.query.shape[-1]
+            rotary.update(rotary_of(model, {name: call.module}, size))
+        return {
+            **{("probe", key): spec.reducer(shape) for key, spec in probes.items()},
+            **{("fact", key): spec.make(shape, rotary[name]) for key, spec in facts.items()},
+        }
 
-    _forward(model, ids, reduce)
+    found = reduce_attention(
+        model,
+        token_inputs(model, ids),
+        make,
+        products=needs_products(facts.values()),
+        chunk_bytes=chunk_bytes,
+    )
     signals: dict[str, np.ndarray] = {}
     mass: dict[str, np.ndarray] = {}
-    names = {module: name for name, module in model.named_modules()}
-    for name in probes:
-        layers = []
-        for module, reducer in reducers.items():
-            total = reducer[name].finalize().cpu().numpy()
-            _refuse_not_finite(total, names[module])
-            layers.append(total)
-        raw = np.stack(layers, axis=1)
-        weight = raw.sum(axis=-1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            # A head without any mass here (all of it on a learned sink) has no signal: NaN.
-            signals[name] = (raw / weight[..., None]).astype(np.float32)
-        mass[name] = weight.astype(np.float32)
-    return Batch(signals, mass)
+    for key in probes:
+        layers = {name: made["probe", key].finalize() for name, made in found.items()}
+        for name, total in layers.items():
+            _refuse_not_finite(total, name)
+        signals[key], mass[key] = _normalised(_stack(layers.values()))
+    numbers: dict[str, np.ndarray] = {}
+    for key in facts:
+        layers = [made["fact", key].finalize() for made in found.values()]
+        for number in facts[key].variables:
+            numbers[number] = _stack(layer[number] for layer in layers).astype(np.float32)
+    return Batch(signals, mass, numbers)
 
 
-def _refuse_not_finite(total: np.ndarray, layer: str) -> None:
-    if not np.isfinite(total).all():
-        sequence, head = np.argwhere(~np.isfinite(total).all(axis=-1))[0]
+def _stack(layers: Iterable[Tensor]) -> np.ndarray:
+    """(batch, head, ...) of each layer to (batch, layer, head, ...)."""
+    return np.stack([layer.cpu().numpy() for layer in layers], axis=1)
+
+
+def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    weight = raw.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        # A head without any mass here (all of it on a learned sink) has no signal: NaN.
+        signals = (raw / weight[..., None]).astype(np.float32)
+    return signals, weight.astype(np.float32)
+
+
+def _refuse_not_finite(total: Tensor, layer: str) -> None:
+    finite = total.flatten(2).isfinite().all(-1)
+    if not bool(finite.all()):
+        sequence, head = (~finite).nonzero()[0].tolist()
         raise PipelineError(
             f"attention is not finite (head {head}, sequence {sequence} of the batch)",
             f"layer {layer}",
             "check the weights, or load them as float32",
         )
-
-
-def _hidden(model: nn.Module, ids: np.ndarray) -> Tensor:
-    device = next(model.parameters()).device
-    tokens = torch.as_tensor(np.ascontiguousarray(ids), dtype=torch.long, device=device)
-    options = {"use_cache": False} if hasattr(model.config, "use_cache") else {}
-    return model(input_ids=tokens, **options).last_hidden_state.float()
-
-
-def _forward(model: nn.Module, ids: np.ndarray, observer: Observer) -> tuple[Tensor, str]:
-    with torch.inference_mode(), capturing(model, observer) as path:
-        return _hidden(model, ids), path

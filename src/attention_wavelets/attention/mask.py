@@ -48,6 +48,16 @@ class LazyMask:
         self.query_offset, self.key_offset = query_offset, key_offset
         self.plain = plain
 
+    @property
+    def causal(self) -> bool:
+        """Whether no query may see the key after it."""
+        query = torch.arange(min(self.queries, self.keys - 1))
+        zero = torch.zeros(1, dtype=torch.long)
+        sequence = torch.arange(self.batch)[:, None]
+        after = self.query_offset + query + 1
+        seen = self.allowed(sequence, zero, self.query_offset + query[None, :], after[None, :])
+        return not bool(seen.any())
+
     def rows(self, start: int, stop: int, device: torch.device) -> Tensor:
         """Boolean mask of queries start:stop, shape (batch, 1, stop - start, keys)."""
         sequence = torch.arange(self.batch, device=device)[:, None, None, None]

@@ -6,145 +6,198 @@ A new probe is one small class with update, merge and finalize, and one line in 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from attention_wavelets.errors import unknown_name
+from attention_wavelets.attention.reducers import Reducer, Shape, Sum
+from attention_wavelets.attention.rows import Rows, lag_view
+from attention_wavelets.errors import PipelineError, unknown_name
 
-__all__ = ["PROBES", "Lag", "LastQuery", "ProbeSpec", "Received", "Reducer", "Shape", "get_probe"]
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a reducer must know before the first row: positions N, and whether keys are causal."""
-
-    positions: int
-    causal: bool
-
-
-class Reducer(Protocol):
-    """A sum over attention rows that can be built in any number of pieces."""
-
-    def update(self, probabilities: Tensor, start: int) -> None:
-        """Take rows start:start+R; `probabilities` is float32 (batch, head, R, keys)."""
-
-    def merge(self, other: Reducer) -> None:
-        """Add what another reducer of the same shape has seen; `other` is left as it was."""
-
-    def finalize(self) -> Tensor:
-        """The unnormalised signal, float64 (batch, head, axis); can be called repeatedly."""
+__all__ = [
+    "PROBES",
+    "Lag",
+    "LastQuery",
+    "ProbeSpec",
+    "QueryRows",
+    "Received",
+    "chosen_queries",
+    "get_probe",
+    "lag_axis",
+    "lag_queries",
+]
 
 
-class _Sum:
-    """A running float64 sum that starts empty and takes its device from the first row."""
-
-    def __init__(self, shape: Shape) -> None:
-        self.shape = shape
-        self.total: Tensor | None = None
-
-    def add(self, part: Tensor) -> None:
-        self.total = part.double() if self.total is None else self.total + part.double()
-
-    def merge(self, other: Reducer) -> None:
-        assert isinstance(other, type(self))
-        if other.total is not None:
-            self.add(other.total)
-
-    def _sum(self) -> Tensor:
-        if self.total is None:
-            raise ValueError("finalize before any row was seen")
-        return self.total
-
-
-class Received(_Sum):
+class Received(Sum):
     """r[k] = mean over queries of A[q, k]: the attention each position receives."""
 
-    def update(self, probabilities: Tensor, start: int) -> None:
-        del start
-        self.add(probabilities.sum(dim=2))
+    def update(self, rows: Rows) -> None:
+        self.add_at(rows.received, 0, self.shape.keys)
 
     def finalize(self) -> Tensor:
-        return self._sum() / self.shape.positions
+        return self.sum() / self.shape.queries
 
 
 def lag_axis(shape: Shape) -> np.ndarray:
     """Lags (query minus key) of the `lag` probe, M = floor(N/2) of them."""
-    count = shape.positions // 2
-    return np.arange(count) if shape.causal else np.arange(count) - count // 2
+    return np.arange(_lags(shape).start, _lags(shape).stop)
+
+
+def _lags(shape: Shape) -> range:
+    count = shape.queries // 2
+    return range(count) if shape.causal else range(-(count // 2), count - count // 2)
 
 
 def lag_queries(shape: Shape) -> range:
     """Queries that see every lag of `lag_axis`."""
-    half = shape.positions // 2
+    half = shape.queries // 2
     edge = half // 2
-    return (
-        range(half, shape.positions) if shape.causal else range(edge, shape.positions - half + edge)
-    )
+    return range(half, shape.queries) if shape.causal else range(edge, shape.queries - half + edge)
 
 
-class Lag(_Sum):
+def lag_rows(matrix: Tensor, start: int, shape: Shape) -> Tensor | None:
+    """The part of a chunk that `lag` reads, (batch, head, R', lag) with the FIRST lag LAST.
+
+    None where the chunk holds none of the queries.
+    """
+    queries = lag_queries(shape)
+    first = max(start, queries.start)
+    last = min(start + matrix.shape[2], queries.stop)
+    if first >= last:
+        return None
+    return lag_view(matrix, start, _lags(shape), first - start, last - start)
+
+
+class Lag(Sum):
     """Mean over queries of A[q, q - lag]; all lags are seen by the same queries.
 
     Causal models: lags 0 ... M-1 and queries M ... N-1, M = floor(N/2), so key 0, where a sink
     sits, never enters. Bidirectional models: lags -M/2 ... M/2-1 and the middle queries.
     """
 
-    def update(self, probabilities: Tensor, start: int) -> None:
-        queries = lag_queries(self.shape)
-        first = max(start, queries.start)
-        last = min(start + probabilities.shape[2], queries.stop)
-        if first >= last:
-            return
-        rows = probabilities[:, :, first - start : last - start]
-        lags = torch.as_tensor(lag_axis(self.shape), device=rows.device)
-        keys = torch.arange(first, last, device=rows.device)[:, None] - lags[None, :]
-        self.add(rows.gather(3, keys.expand(*rows.shape[:2], *keys.shape)).sum(dim=2))
+    def update(self, rows: Rows) -> None:
+        part = lag_rows(rows.probabilities, rows.start, self.shape)
+        if part is not None:
+            self.add(part.sum(dim=2).flip(-1))
 
     def finalize(self) -> Tensor:
-        return self._sum() / len(lag_queries(self.shape))
+        return self.sum() / len(lag_queries(self.shape))
 
 
-class LastQuery(_Sum):
+class LastQuery(Sum):
     """The attention row of the last token; causal models only."""
 
-    def update(self, probabilities: Tensor, start: int) -> None:
-        last = self.shape.positions - 1 - start
-        if 0 <= last < probabilities.shape[2]:
-            self.add(probabilities[:, :, last])
+    def update(self, rows: Rows) -> None:
+        last = self.shape.queries - 1
+        if rows.start <= last < rows.stop:
+            self.add_at(rows.probabilities[:, :, last - rows.start], 0, self.shape.keys)
 
     def finalize(self) -> Tensor:
-        return self._sum()
+        return self.sum()
+
+
+def chosen_queries(shape: Shape, count: int) -> np.ndarray:
+    """`count` queries at a fixed stride in the second half, the last one always among them.
+
+    Of a shorter half all queries are taken.
+    """
+    half = shape.queries - shape.queries // 2
+    count = min(count, half)
+    return np.sort(shape.queries - 1 - np.arange(count) * half // count)
+
+
+class QueryRows(Sum):
+    """Whole attention rows of some queries, (batch, head, row, key)."""
+
+    def __init__(self, shape: Shape, rows: int) -> None:
+        super().__init__(shape)
+        self.queries = chosen_queries(shape, rows)
+
+    def update(self, rows: Rows) -> None:
+        here = np.flatnonzero((self.queries >= rows.start) & (self.queries < rows.stop))
+        if not here.size:
+            return
+        part = rows.probabilities.new_zeros(
+            *rows.probabilities.shape[:2], len(self.queries), self.shape.keys
+        )
+        chosen = torch.as_tensor(self.queries[here] - rows.start, device=part.device)
+        keys = rows.probabilities.shape[3]
+        part[:, :, here[0] : here[-1] + 1, :keys] = rows.probabilities[:, :, chosen]
+        self.add(part)
+
+    def finalize(self) -> Tensor:
+        return self.sum()
 
 
 @dataclass(frozen=True)
 class ProbeSpec:
-    """A probe as a value: its name, its reducer and the axis its signals run along."""
+    """A probe as a value.
+
+    make
+        `make(shape, **options)` is the reducer; its options are those of the YAML file.
+    axes
+        Names of the signal's axes after (sequence, layer, head); the signal runs along the last.
+    coordinates
+        `coordinates(shape, **options)` -> axis -> its values.
+    causal_only
+        Whether bidirectional models have no such signal.
+    """
 
     name: str
-    make: Callable[[Shape], Reducer]
-    axis: str
-    coordinates: Callable[[Shape], np.ndarray]
+    make: Callable[..., Reducer]
+    axes: tuple[str, ...]
+    coordinates: Callable[..., dict[str, np.ndarray]]
     causal_only: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def reducer(self, shape: Shape) -> Reducer:
+        """An empty reducer for one layer."""
+        return self.make(shape, **self.options)
+
+    def axis_values(self, shape: Shape) -> dict[str, np.ndarray]:
+        """Coordinates of each axis in `axes`."""
+        return self.coordinates(shape, **self.options)
 
 
-def _positions(shape: Shape) -> np.ndarray:
-    return np.arange(shape.positions)
+def _positions(shape: Shape) -> dict[str, np.ndarray]:
+    return {"position": np.arange(shape.keys)}
+
+
+def _lag_values(shape: Shape) -> dict[str, np.ndarray]:
+    return {"lags": lag_axis(shape)}
+
+
+def _row_values(shape: Shape, rows: int) -> dict[str, np.ndarray]:
+    return {"row": chosen_queries(shape, rows), **_positions(shape)}
 
 
 PROBES: dict[str, ProbeSpec] = {
-    "received": ProbeSpec("received", Received, "position", _positions),
-    "lag": ProbeSpec("lag", Lag, "lags", lag_axis),
-    "last_query": ProbeSpec("last_query", LastQuery, "position", _positions, causal_only=True),
+    "received": ProbeSpec("received", Received, ("position",), _positions),
+    "lag": ProbeSpec("lag", Lag, ("lags",), _lag_values),
+    "last_query": ProbeSpec("last_query", LastQuery, ("position",), _positions, causal_only=True),
+    "query_rows": ProbeSpec("query_rows", QueryRows, ("row", "position"), _row_values),
 }
 
 
-def get_probe(kind: str) -> ProbeSpec:
+def get_probe(kind: str, **options: Any) -> ProbeSpec:
     """The probe of that kind; an unknown one is a `PipelineError` with the list."""
     if kind not in PROBES:
         raise unknown_name("probe", kind, PROBES)
-    return PROBES[kind]
+    return replace(PROBES[kind], options=options) if options else PROBES[kind]
+
+
+def check_rows(shape: Shape, probes: Mapping[str, ProbeSpec]) -> None:
+    """Refuse a probe that asks for more rows than the second half of a sequence has."""
+    half = shape.queries - shape.queries // 2
+    for name, spec in probes.items():
+        if spec.options.get("rows", 0) > half:
+            raise PipelineError(
+                f"asks for {spec.options['rows']} rows, the second half of {shape.queries} tokens "
+                f"has {half}",
+                f"probe {name}",
+                "lower `rows` in conf/probe/, or take longer sequences",
+            )

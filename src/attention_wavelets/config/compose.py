@@ -149,13 +149,17 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     models |= members("model", [name for name in bases if name not in models])
     protocols = members("protocol", (cell.protocol for cell in cells))
     needed = [probe for p in protocols.values() for probe in (p.probe, p.local_global.probe)]
+    conditions = [c for cell in cells for c in cell.conditions]
+    conditions += [c for entry in study.facts for c in entry.conditions]
+    probes = [p for cell in cells for p in cell.probes]
+    probes += [p for entry in study.facts for p in entry.probes]
     groups |= {
         "study_name": study_name,
         "study": study,
         "model": models,
         "corpus": members("corpus", (cell.corpus for cell in cells)),
-        "condition": members("condition", (c for cell in cells for c in cell.conditions)),
-        "probe": members("probe", [p for cell in cells for p in cell.probes] + needed),
+        "condition": members("condition", conditions),
+        "probe": members("probe", probes + needed),
         "protocol": protocols,
     }
     _refuse_unused(changes, groups)
@@ -335,6 +339,12 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                 where,
                 f"add {reference}",
             )
+        if rows := [p for p in cell.probes if experiment.probe[p].kind == "query_rows"]:
+            raise PipelineError(
+                f"protocol '{cell.protocol}' does not measure the rows of probe '{rows[0]}'",
+                where,
+                "name it under `facts`, which stores it without measuring",
+            )
         for key in ("conditions", "probes"):
             _refuse_repeats(f"{key} of corpus '{cell.corpus}'", getattr(cell, key), where)
     cells = [(cell.corpus, cell.protocol) for cell in study.measurements]
@@ -342,6 +352,18 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
         raise PipelineError(
             "a pair of corpus and protocol is measured twice", where, "join the two measurements"
         )
+    measured = {cell.corpus for cell in study.measurements}
+    for entry in study.facts:
+        if entry.corpus not in measured:
+            raise unknown_name("corpus of `facts`", entry.corpus, measured, where)
+        repeats = "repeats" in entry.facts
+        for name in entry.conditions:
+            if repeats and experiment.condition[name].kind != "repeat":
+                raise PipelineError(
+                    f"fact 'repeats' needs a condition of kind `repeat`, '{name}' is none",
+                    where,
+                    "ask for it on `repeated`",
+                )
     head = study.headline
     at = [c for c in study.measurements if (c.corpus, c.protocol) == (head.corpus, head.protocol)]
     if not at or head.condition not in at[0].conditions:

@@ -15,6 +15,8 @@ __all__ = [
     "Condition",
     "Corpus",
     "Experiment",
+    "FactName",
+    "Facts",
     "Figure",
     "FigureName",
     "FullCondition",
@@ -28,6 +30,7 @@ __all__ = [
     "Probe",
     "Protocol",
     "RandomTokensCondition",
+    "RepeatCondition",
     "Run",
     "Runtime",
     "SequenceRules",
@@ -186,6 +189,13 @@ class RandomTokensCondition(Strict):
     seed: Seed = 0
 
 
+class RepeatCondition(Strict):
+    """Random tokens twice in a row: does a head find what came after their first occurrence?"""
+
+    kind: Literal["repeat"]
+    seed: Seed = 0
+
+
 class BosCondition(Strict):
     """The first special token added, removed, or swapped for another token."""
 
@@ -201,7 +211,12 @@ class BosCondition(Strict):
 
 
 Condition = Annotated[
-    FullCondition | SubsampleCondition | ShuffleCondition | RandomTokensCondition | BosCondition,
+    FullCondition
+    | SubsampleCondition
+    | ShuffleCondition
+    | RandomTokensCondition
+    | RepeatCondition
+    | BosCondition,
     Field(discriminator="kind"),
 ]
 
@@ -209,7 +224,14 @@ Condition = Annotated[
 class Probe(Strict):
     """How a head's attention matrix becomes one non-negative signal."""
 
-    kind: Literal["received", "lag", "last_query"]
+    kind: Literal["received", "lag", "last_query", "query_rows"]
+    rows: Count | None = None
+
+    @model_validator(mode="after")
+    def _rows_where_chosen(self) -> Probe:
+        if (self.kind == "query_rows") != (self.rows is not None):
+            raise ValueError("`rows` is needed with kind 'query_rows', and only there")
+        return self
 
 
 class Spectrum(Strict):
@@ -281,6 +303,27 @@ class Measurement(Strict):
     protocol: Name
 
 
+FactName = Literal[
+    "rotary_usage",
+    "value_norm",
+    "logit_variance",
+    "logit_lags",
+    "locality",
+    "sink",
+    "row_entropy",
+    "repeats",
+]
+
+
+class Facts(Strict):
+    """Facts of each head, and signals that are stored but not measured."""
+
+    corpus: Name
+    conditions: Annotated[list[Name], Field(min_length=1), AfterValidator(_no_repeats)]
+    facts: Annotated[list[FactName], AfterValidator(_no_repeats)] = []
+    probes: Annotated[list[Name], AfterValidator(_no_repeats)] = []
+
+
 class Headline(Strict):
     """The measurement whose numbers fill models.csv and the report's first table."""
 
@@ -308,6 +351,7 @@ class Study(Strict):
     description: str = ""
     models: Annotated[list[Name], Field(min_length=1)]
     measurements: Annotated[list[Measurement], Field(min_length=1)]
+    facts: list[Facts] = []
     headline: Headline
     figures: Annotated[list[FigureName], Field(min_length=1)]
 

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from attention_wavelets.config.lock import lock_key
-from attention_wavelets.config.schema import Experiment, Measurement
+from attention_wavelets.config.schema import Experiment, Measurement, Probe
 
 __all__ = ["canonical", "slices"]
 
@@ -77,7 +77,8 @@ def _corpora(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[
 
 def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
     for corpus, cells in _by_corpus(experiment).items():
-        conditions = sorted({c for cell in cells for c in cell.conditions})
+        facts = _facts(experiment, corpus)
+        conditions = sorted({c for cell in cells for c in cell.conditions} | set(facts))
         yield (
             f"sequences/{model}/{corpus}",
             {
@@ -87,13 +88,16 @@ def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
             },
         )
         probes = {p for cell in cells for p in _probes(experiment, cell)}
+        probes |= {p for e in experiment.study.facts if e.corpus == corpus for p in e.probes}
         yield (
             f"signals/{model}/{corpus}",
             {
                 "model": model,
                 "corpus": corpus,
                 "conditions": conditions,
-                "probes": {p: _plain(experiment.probe[p]) for p in sorted(probes)},
+                "probes": {p: _probe(experiment.probe[p]) for p in sorted(probes)},
+                "facts": {c: facts.get(c, []) for c in conditions},
+                "repeated": [c for c in conditions if experiment.condition[c].kind == "repeat"],
             },
         )
         for cell in cells:
@@ -114,6 +118,19 @@ def _by_corpus(experiment: Experiment) -> dict[str, list[Measurement]]:
     for cell in experiment.study.measurements:
         grouped.setdefault(cell.corpus, []).append(cell)
     return grouped
+
+
+def _facts(experiment: Experiment, corpus: str) -> dict[str, list[str]]:
+    """Condition -> names of its facts."""
+    found: dict[str, set[str]] = {}
+    for entry in experiment.study.facts:
+        for condition in entry.conditions if entry.corpus == corpus else []:
+            found.setdefault(condition, set()).update(entry.facts)
+    return {condition: sorted(names) for condition, names in found.items()}
+
+
+def _probe(probe: Probe) -> dict[str, Any]:
+    return probe.model_dump(mode="json", exclude_none=True)
 
 
 def _probes(experiment: Experiment, cell: Measurement) -> list[str]:
@@ -140,7 +157,14 @@ def _study(experiment: Experiment) -> dict[str, Any]:
         name: {"text": _plain(c.text), "sequences": _plain(c.sequences)}
         for name, c in experiment.corpus.items()
     }
+    facts = [
+        {"model": model, "corpus": corpus, "facts": found}
+        for model in study.models
+        for corpus in _by_corpus(experiment)
+        if any((found := _facts(experiment, corpus)).values())
+    ]
     return {
+        f"{folder}/facts": {"cells": facts, "statistics": _plain(experiment.statistics)},
         f"{folder}/aggregate": {
             "cells": cells,
             "headline": headline,

@@ -29,6 +29,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "extract_signals": ("attention/*.py", "models/load.py", "stages/extract.py"),
     "measure_heads": ("measures/*.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
+    "summarise_facts": ("inference/*.py", "stages/facts.py"),
     "plot_study": (
         "nulls/*.py",
         "reference/*",

@@ -16,6 +16,7 @@ from attention_wavelets.config.schema import (
     Condition,
     FullCondition,
     RandomTokensCondition,
+    RepeatCondition,
     ShuffleCondition,
     SubsampleCondition,
 )
@@ -127,15 +128,31 @@ def _shuffle(
 
 
 def _random_tokens(
-    sequences: Sequences, condition: RandomTokensCondition, context: TokenContext
+    sequences: Sequences,
+    condition: RandomTokensCondition | RepeatCondition,
+    context: TokenContext,
 ) -> Sequences:
     special_ids = np.array(sorted(context.special_ids), dtype=np.int64)
     vocabulary = np.setdiff1d(np.arange(context.vocabulary_size), special_ids)
     ids = sequences.ids.copy()
     for row, places in enumerate(_ordinary(sequences)):
-        rng = _generator("random_tokens", condition.seed, sequences, row)
+        rng = _generator(condition.kind, condition.seed, sequences, row)
         ids[row, places] = rng.choice(vocabulary, size=len(places))
     return replace(sequences, ids=ids)
+
+
+def _repeat(sequences: Sequences, condition: RepeatCondition, context: TokenContext) -> Sequences:
+    """Random tokens in the first half of the ordinary places, the same ones in the second."""
+    drawn = _random_tokens(sequences, condition, context)
+    ordinary = _ordinary(drawn)
+    period = ordinary.shape[1] // 2
+    rows = np.arange(len(ordinary))[:, None]
+    ids = drawn.ids.copy()
+    ids[rows, ordinary[:, period : 2 * period]] = ids[rows, ordinary[:, :period]]
+    stays = np.ones(ids.shape, dtype=bool)
+    # Of an odd number of places the last one has no partner.
+    stays[rows, ordinary[:, 2 * period :]] = False
+    return _gather(replace(drawn, ids=ids), np.nonzero(stays)[1].reshape(len(stays), -1))
 
 
 def _add_bos(sequences: Sequences, _condition: BosCondition, context: TokenContext) -> Sequences:
@@ -202,5 +219,6 @@ CONDITIONS: dict[str, Apply] = {
     "subsample": _subsample,
     "shuffle": _shuffle,
     "random_tokens": _random_tokens,
+    "repeat": _repeat,
     "bos": _bos,
 }

@@ -23,6 +23,9 @@ __all__ = [
     "raw_config",
 ]
 
+# Families outside transformers' attention interface that cannot be switched once they are built;
+# only their eager attention hands out probabilities.
+_CHOSEN_AT_BUILD = frozenset({"falcon"})
 _log = logging.getLogger(__name__)
 # Keeps the streams of weights apart from other uses of the same seed.
 _WEIGHTS_STREAM = 0x57454947
@@ -64,6 +67,8 @@ def load_model(
     import torch
 
     dtype = getattr(torch, manifest["dtype"])
+    if manifest["facts"]["model_type"] in _CHOSEN_AT_BUILD:
+        attn_implementation = attn_implementation or "eager"
     with torch.random.fork_rng(devices=[]):
         if manifest["untrained"]:
             model = _untrained(manifest, attn_implementation)

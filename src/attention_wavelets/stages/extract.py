@@ -10,8 +10,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,17 +36,27 @@ from attention_wavelets.store.sequences import read_sequences
 if TYPE_CHECKING:
     from torch import nn
 
+    from attention_wavelets.attention.extract import Batch
+    from attention_wavelets.attention.facts import FactSpec
     from attention_wavelets.attention.probes import ProbeSpec
+    from attention_wavelets.attention.reducers import Shape
 
 __all__ = ["extract_signals"]
+
+# Below this many tokens a forecast costs more than it tells.
+_WORTH_TIMING = 20_000
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """Signals of one probe under one condition, and where their batches lie."""
+    """What one probe or fact gives under one condition, and where its batches lie.
+
+    `variables` are the arrays of a batch: a probe's signals and their mass, or a fact's numbers.
+    """
 
     condition: str
-    probe: str
+    name: str
+    variables: tuple[str, ...]
     key: str
     folder: Path
 
@@ -64,12 +75,14 @@ class _Piece:
                 path.unlink()
         return left
 
-    def save(self, start: int, signals: np.ndarray, mass: np.ndarray) -> None:
-        stop = start + len(signals)
+    def save(self, start: int, batch: Batch) -> None:
+        values = {**batch.signals, **_masses(batch), **batch.facts}
+        arrays = {name: values[name] for name in self.variables}
+        stop = start + len(arrays[self.variables[0]])
         with replacing(self.folder / f"{start:07d}-{stop:07d}.npz") as partial:
-            np.savez(partial, signals=signals, mass=mass)
+            np.savez(partial, **arrays)
 
-    def read(self, field: str, start: int, stop: int) -> np.ndarray:
+    def read(self, variable: str, start: int, stop: int) -> np.ndarray:
         """Rows start:stop put together from the shards that hold them."""
         rows: np.ndarray | None = None
         for first, last, path in self.shards():
@@ -77,12 +90,16 @@ class _Piece:
             low, high = max(first, start), min(last, stop)
             if low < high:
                 with np.load(path, allow_pickle=False) as shard:
-                    part = shard[field][low - first : high - first]
+                    part = shard[variable][low - first : high - first]
                 if rows is None:
                     rows = np.full((stop - start, *part.shape[1:]), np.nan, dtype=part.dtype)
                 rows[low - start : high - start] = part
         assert rows is not None, "a piece is read only when nothing is missing"
         return rows
+
+
+def _masses(batch: Batch) -> dict[str, np.ndarray]:
+    return {f"{probe}_mass": mass for probe, mass in batch.mass.items()}
 
 
 def _whole(path: Path) -> bool:
@@ -110,7 +127,7 @@ def extract_signals(
     Parameters
     ----------
     config
-        The slice: conditions and probes.
+        The slice: conditions, probes, facts by condition, and which conditions repeat themselves.
     manifest
         What fetch_model wrote.
     sequences, out, work
@@ -132,13 +149,23 @@ def _extract(
     batch_tokens: int,
     progress: bool,
 ) -> None:
+    from attention_wavelets.attention.probes import check_rows
+
     causal = bool(manifest["facts"]["causal"])
     probes = _applicable(config["probes"], causal)
     tokens = {name: read_sequences(sequences, name) for name in config["conditions"]}
+    shapes = {
+        name: _shape(tokens[name], causal, name in config["repeated"])
+        for name in config["conditions"]
+    }
+    facts = _facts(config["facts"], config["repeated"])
+    for name, shape in shapes.items():
+        _refuse_too_long(name, shape, manifest)
+        check_rows(shape, probes)
     pieces = [
-        _piece(work, manifest, condition, tokens[condition]["ids"], name, config["probes"][name])
+        _piece(work, manifest, condition, tokens[condition]["ids"], shapes[condition], *item)
         for condition in config["conditions"]
-        for name in probes
+        for item in _items(probes, config["probes"], facts.get(condition, {}))
     ]
     finished = _finished(work / "done.zarr.zip", pieces)
     _compute(
@@ -146,6 +173,7 @@ def _extract(
         [piece for piece in pieces if piece not in finished],
         bool(finished),
         tokens,
+        shapes,
         manifest,
         probes,
         device,
@@ -154,7 +182,12 @@ def _extract(
     )
     groups = {
         condition: _group(
-            condition, tokens[condition], pieces, finished, probes, work / "done.zarr.zip", causal
+            tokens[condition],
+            shapes[condition],
+            [piece for piece in pieces if piece.condition == condition],
+            finished,
+            probes,
+            work / "done.zarr.zip",
         )
         for condition in config["conditions"]
     }
@@ -180,8 +213,62 @@ def _alone(work: Path) -> Iterator[None]:
 def _applicable(kinds: Mapping[str, Any], causal: bool) -> dict[str, ProbeSpec]:
     from attention_wavelets.attention.probes import get_probe
 
-    specs = {name: get_probe(probe["kind"]) for name, probe in kinds.items()}
+    specs = {name: get_probe(**probe) for name, probe in kinds.items()}
     return {name: spec for name, spec in specs.items() if causal or not spec.causal_only}
+
+
+def _facts(
+    wanted: Mapping[str, Sequence[str]], repeated: Sequence[str]
+) -> dict[str, dict[str, FactSpec]]:
+    """Condition -> its facts."""
+    from attention_wavelets.attention.facts import get_fact
+
+    found = {c: {name: get_fact(name) for name in names} for c, names in wanted.items()}
+    for condition, specs in found.items():
+        lost = [name for name, spec in specs.items() if spec.repeats]
+        if lost and condition not in repeated:
+            raise PipelineError(
+                f"fact {lost[0]} needs sequences that repeat themselves",
+                f"condition {condition}",
+                "ask for it on a condition of kind `repeat`, such as `repeated`",
+            )
+    return found
+
+
+def _shape(tokens: Mapping[str, np.ndarray], causal: bool, repeated: bool) -> Shape:
+    from attention_wavelets.attention.reducers import Shape
+
+    positions = tokens["ids"].shape[1]
+    if not repeated:
+        return Shape.square(positions, causal)
+    ordinary = np.flatnonzero(~tokens["special"][0])
+    period = len(ordinary) // 2
+    return Shape(positions, positions, causal, period, int(ordinary[period]))
+
+
+def _refuse_too_long(condition: str, shape: Shape, manifest: Mapping[str, Any]) -> None:
+    limit = manifest["facts"]["max_positions"]
+    if limit is not None and shape.queries > limit:
+        raise PipelineError(
+            f"{manifest['name']} takes at most {limit} tokens, sequences have {shape.queries}",
+            f"condition {condition}",
+            "lower `tokens` in the corpus",
+        )
+
+
+_Item = tuple[str, tuple[str, ...], Mapping[str, Any]]
+
+
+def _items(
+    probes: Mapping[str, ProbeSpec],
+    settings: Mapping[str, Any],
+    facts: Mapping[str, FactSpec],
+) -> Iterator[_Item]:
+    """Name, arrays and settings of everything asked for under one condition."""
+    for name in probes:
+        yield name, (name, f"{name}_mass"), settings[name]
+    for name, fact in facts.items():
+        yield name, tuple(fact.variables), {"fact": name}
 
 
 def _piece(
@@ -189,8 +276,10 @@ def _piece(
     manifest: Mapping[str, Any],
     condition: str,
     ids: np.ndarray,
+    shape: Shape,
     name: str,
-    probe: Mapping[str, Any],
+    variables: tuple[str, ...],
+    settings: Mapping[str, Any],
 ) -> _Piece:
     identity = canonical(
         {
@@ -198,13 +287,13 @@ def _piece(
             "files": [[f["name"], f["sha256"]] for f in manifest["files"]],
             "untrained": manifest["untrained"],
             "dtype": manifest["dtype"],
-            "probe": probe,
-            "shape": list(ids.shape),
+            "settings": settings,
+            "shape": [*ids.shape, shape.period, shape.repeat],
         }
     )
     digest = hashlib.sha256(identity.encode() + np.ascontiguousarray(ids).tobytes())
     key = digest.hexdigest()[:24]
-    return _Piece(condition, name, key, work / condition / f"{name}-{key}")
+    return _Piece(condition, name, variables, key, work / condition / f"{name}-{key}")
 
 
 def _finished(store: Path, pieces: list[_Piece]) -> frozenset[_Piece]:
@@ -217,7 +306,12 @@ def _finished(store: Path, pieces: list[_Piece]) -> frozenset[_Piece]:
         for condition in {piece.condition for piece in pieces} & set(groups):
             with open_group(store, condition) as dataset:
                 keys = {name: dataset[name].attrs.get("key") for name in dataset.data_vars}
-            found |= {p for p in pieces if p.condition == condition and keys.get(p.probe) == p.key}
+            found |= {
+                piece
+                for piece in pieces
+                if piece.condition == condition
+                and all(keys.get(name) == piece.key for name in piece.variables)
+            }
     except PipelineError:
         return frozenset()
     return frozenset(found)
@@ -228,6 +322,7 @@ def _compute(
     pieces: list[_Piece],
     resumed: bool,
     tokens: Mapping[str, Mapping[str, np.ndarray]],
+    shapes: Mapping[str, Shape],
     manifest: Mapping[str, Any],
     probes: Mapping[str, ProbeSpec],
     device: str,
@@ -242,7 +337,10 @@ def _compute(
     from tqdm import tqdm
 
     from attention_wavelets.attention.capture import BACKEND
-    from attention_wavelets.attention.extract import check_capture, run_batch
+    from attention_wavelets.attention.extract import run_batch
+    from attention_wavelets.attention.facts import FACTS
+    from attention_wavelets.attention.plan import plan_batches, rate, with_less_memory
+    from attention_wavelets.attention.start_up import check_capture
 
     model = _load(manifest, device)
     facts = manifest["facts"]
@@ -260,11 +358,29 @@ def _compute(
             "torch": torch.__version__,
         },
     )
+    lengths = {c: tokens[c]["ids"].shape[1] for c in dict.fromkeys(p.condition for p in left)}
     total = sum(
-        int(np.any([m for p, m in left.items() if p.condition == c], axis=0).sum())
-        * tokens[c]["ids"].shape[1]
-        for c in dict.fromkeys(piece.condition for piece in left)
+        int(np.any([m for p, m in left.items() if p.condition == c], axis=0).sum()) * length
+        for c, length in lengths.items()
     )
+
+    def reduce(condition: str, names: Sequence[str], start: int, stop: int) -> Batch:
+        shape = shapes[condition]
+        return run_batch(
+            model,
+            tokens[condition]["ids"][start:stop],
+            {name: probes[name] for name in names if name in probes},
+            facts["causal"],
+            {name: FACTS[name] for name in names if name not in probes},
+            repeats=(shape.period, shape.repeat),
+        )
+
+    plan = plan_batches(model, facts, max(lengths.values()), batch_tokens, _free_memory(model))
+    if progress and total > _WORTH_TIMING:
+        condition, names, start, stop = next(_batches(left, tokens, plan.batch_tokens))
+        size = (stop - start) * lengths[condition]
+        speed = rate(lambda: reduce(condition, names, start, stop), size)
+        tqdm.write(f"{manifest['name']}: {plan.sentence(total, speed)}", file=sys.stderr)
     with tqdm(
         total=total,
         unit="token",
@@ -273,14 +389,29 @@ def _compute(
         mininterval=2,
         disable=not progress,
     ) as bar:
-        for condition, names, start, stop in _batches(left, tokens, batch_tokens):
-            ids = tokens[condition]["ids"][start:stop]
-            chosen = {name: probes[name] for name in names}
-            batch = run_batch(model, ids, chosen, facts["causal"])
-            for piece in left:
-                if piece.condition == condition and piece.probe in names:
-                    piece.save(start, batch.signals[piece.probe], batch.mass[piece.probe])
-            bar.update(ids.size)
+        most = len(next(iter(tokens.values()))["ids"])
+        for condition, names, first_row, last_row in _batches(left, tokens, plan.batch_tokens):
+            start = first_row
+            while start < last_row:
+                wanted = min(most, last_row - start)
+                batch, done = with_less_memory(
+                    lambda n, c=condition, k=names, s=start: reduce(c, k, s, s + n), wanted
+                )
+                # Once memory ran out, later passes begin with what fitted.
+                most = done if done < wanted else most
+                for piece in left:
+                    if piece.condition == condition and piece.name in names:
+                        piece.save(start, batch)
+                start += done
+                bar.update(done * lengths[condition])
+
+
+def _free_memory(model: nn.Module) -> int | None:
+    """Bytes that are free on the model's GPU; None on a processor."""
+    import torch
+
+    device = next(model.parameters()).device
+    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
 
 
 def _note_runtime(work: Path, facts: Mapping[str, str]) -> None:
@@ -320,7 +451,7 @@ def _batches(
     from attention_wavelets.attention.extract import split
 
     for condition in dict.fromkeys(piece.condition for piece in left):
-        mine = {p.probe: missing for p, missing in left.items() if p.condition == condition}
+        mine = {p.name: missing for p, missing in left.items() if p.condition == condition}
         count, positions = tokens[condition]["ids"].shape
         wanted = [tuple(name for name in mine if mine[name][i]) for i in range(count)]
         start = 0
@@ -335,67 +466,78 @@ def _batches(
 
 
 def _group(
-    condition: str,
     tokens: Mapping[str, np.ndarray],
-    pieces: list[_Piece],
+    shape: Shape,
+    pieces: Sequence[_Piece],
     finished: frozenset[_Piece],
     probes: Mapping[str, ProbeSpec],
     done: Path,
-    causal: bool,
 ) -> Group:
-    from attention_wavelets.attention.probes import Shape
-
-    count, positions = tokens["ids"].shape
-    shape = Shape(positions, causal)
     special = tokens["special"]
     variables = {
         "document": Variable.of(tokens["document"], ("sequence",)),
         "special": Variable.of(special, ("sequence", "position")),
     }
-    for piece in (p for p in pieces if p.condition == condition):
-        spec = probes[piece.probe]
+    for piece in pieces:
         read = _stored(done, piece) if piece in finished else piece.read
-        coordinates = spec.coordinates(shape)
-        layers, heads = read("mass", 0, 1).shape[1:]
-        dims = ("sequence", "layer", "head")
-        full = (count, layers, heads, len(coordinates))
-        variables[spec.axis] = Variable.of(coordinates.astype(np.int32), (spec.axis,))
-        variables[piece.probe] = Variable(
-            (*dims, spec.axis),
-            full,
-            np.dtype(np.float32),
-            _reader(read, "signals"),
-            {"key": piece.key, "axis": spec.axis},
-        )
-        variables[f"{piece.probe}_mass"] = Variable(
-            dims, full[:3], np.dtype(np.float32), _reader(read, "mass")
-        )
-        if spec.name == "received":
+        for name in piece.variables:
+            variables |= _variables(piece, name, read, len(special), shape, probes)
+        if piece.name in probes and probes[piece.name].name == "received":
+            mass = variables[f"{piece.name}_mass"]
             variables["received_special_mass"] = Variable(
-                dims, full[:3], np.dtype(np.float32), _special_mass(read, special)
+                mass.dims, mass.shape, mass.dtype, _special_mass(read, piece.name, special)
             )
-    return Group(variables, {"tokens": positions, "causal": causal})
+    attributes = {"tokens": shape.queries, "causal": shape.causal}
+    if shape.period:
+        attributes |= {"period": shape.period, "repeat": shape.repeat}
+    return Group(variables, attributes)
 
 
-def _reader(read: Any, field: str) -> Any:
-    return lambda start, stop: read(field, start, stop)
+def _variables(
+    piece: _Piece, name: str, read: Any, count: int, shape: Shape, probes: Mapping[str, ProbeSpec]
+) -> dict[str, Variable]:
+    """One array of a piece with the coordinates of its axes."""
+    from attention_wavelets.attention.facts import FACTS, axis_values
+
+    size = read(name, 0, 1).shape[1:]
+    facts: dict[str, Any] = {"key": piece.key}
+    if piece.name not in probes:
+        axes = FACTS[piece.name].variables[name]
+        facts["fact"] = piece.name
+        values = {a: axis_values(a, shape, n) for a, n in zip(axes, size[2:], strict=True)}
+    else:
+        spec = probes[piece.name]
+        axes = spec.axes if name == piece.name else spec.axes[:-1]
+        facts |= {"axis": spec.axes[-1]} if name == piece.name else {}
+        values = spec.axis_values(shape)
+    dims = ("sequence", "layer", "head", *axes)
+
+    def rows(start: int, stop: int) -> np.ndarray:
+        return np.asarray(read(name, start, stop))
+
+    found = {a: Variable.of(_coordinates(values[a]), (a,)) for a in axes}
+    found[name] = Variable(dims, (count, *size), np.dtype(np.float32), rows, facts)
+    return found
 
 
-def _special_mass(read: Any, special: np.ndarray) -> Any:
+def _coordinates(values: np.ndarray) -> np.ndarray:
+    return values.astype(np.int32 if values.dtype.kind == "i" else np.float64)
+
+
+def _special_mass(read: Any, probe: str, special: np.ndarray) -> Any:
     """Share of the received attention that special tokens get."""
 
     def mass(start: int, stop: int) -> np.ndarray:
-        signals = read("signals", start, stop)
+        signals = read(probe, start, stop)
         return np.einsum("slhp,sp->slh", signals, special[start:stop].astype(np.float32))
 
     return mass
 
 
 def _stored(done: Path, piece: _Piece) -> Any:
-    def read(field: str, start: int, stop: int) -> np.ndarray:
-        name = piece.probe if field == "signals" else f"{piece.probe}_mass"
+    def read(variable: str, start: int, stop: int) -> np.ndarray:
         with open_group(done, piece.condition) as dataset:
-            return np.asarray(dataset[name][start:stop].values)
+            return np.asarray(dataset[variable][start:stop].values)
 
     return read
 

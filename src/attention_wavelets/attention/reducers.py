@@ -1,0 +1,98 @@
+"""The contract of reducers: numbers built up from chunks of attention rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from attention_wavelets.attention.rows import Rows
+
+__all__ = ["Reducer", "Shape", "Sum", "Sums"]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a reducer must know before the first row.
+
+    queries, keys
+        Sizes of the attention matrix; equal in self-attention.
+    causal
+        Whether keys end at the query.
+    period
+        Of a sequence that repeats itself: how many tokens later; else 0.
+    repeat
+        First query of the second copy.
+    """
+
+    queries: int
+    keys: int
+    causal: bool
+    period: int = 0
+    repeat: int = 0
+
+    @classmethod
+    def square(cls, positions: int, causal: bool) -> Shape:
+        """Self-attention over that many positions."""
+        return cls(positions, positions, causal)
+
+
+class Reducer(Protocol):
+    """A sum over attention rows that can be built in any number of pieces."""
+
+    def update(self, rows: Rows) -> None:
+        """Take a chunk of rows; nothing of it may be kept or changed."""
+
+    def merge(self, other: Reducer) -> None:
+        """Add what another reducer of the same shape has seen; `other` is left as it was."""
+
+    def finalize(self) -> Tensor:
+        """The unnormalised signal, float64 (batch, head, ...); can be called repeatedly."""
+
+
+class Sums:
+    """Running float64 sums by name; each starts empty and takes its device from its first part."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.shape = shape
+        self.totals: dict[str, Tensor] = {}
+
+    def accumulate(self, parts: Mapping[str, Tensor]) -> None:
+        """Add one part to each named sum."""
+        for name, part in parts.items():
+            known = self.totals.get(name)
+            # A copy: a total may be changed in place, and belongs to this reducer alone.
+            self.totals[name] = (
+                part.to(torch.float64, copy=True) if known is None else known.add_(part)
+            )
+
+    def merge(self, other: Reducer) -> None:
+        assert isinstance(other, type(self))
+        self.accumulate(other.totals)
+
+    def total(self, name: str) -> Tensor:
+        """One sum."""
+        if name not in self.totals:
+            raise ValueError("finalize before any row was seen")
+        return self.totals[name]
+
+
+class Sum(Sums):
+    """A single running sum."""
+
+    def add(self, part: Tensor) -> None:
+        self.accumulate({"": part})
+
+    def add_at(self, part: Tensor, start: int, size: int) -> None:
+        """Add `part` to positions from `start` on of a last axis of that size."""
+        known = self.totals.get("")
+        if known is None:
+            shape = (*part.shape[:-1], size)
+            known = self.totals[""] = torch.zeros(shape, dtype=torch.float64, device=part.device)
+        known[..., start : start + part.shape[-1]] += part
+
+    def sum(self) -> Tensor:
+        return self.total("")
