@@ -232,3 +232,15 @@ def test_plain_masks_are_recognised_and_padding_is_not_plain():
 def test_split_covers_every_sequence_once_and_never_stands_still():
     assert list(split(10, 96, 400)) == [(0, 4), (4, 8), (8, 10)]
     assert list(split(2, 5000, 100)) == [(0, 1), (1, 2)]
+
+
+def test_attention_that_is_not_finite_names_model_and_sequence():
+    model, causal, _ = build("llama")
+    with torch.no_grad():
+        # A token whose embedding is too large for float32 once it is squared.
+        model.embed_tokens.weight[63] = float("inf")
+    ids = tokens()
+    ids[ids == 63] = 1
+    ids[2, 5] = 63
+    with pytest.raises(PipelineError, match=r"tiny, layer layers\.0\.self_attn.*sequence 12"):
+        run_batch(model, ids, PROBES, causal, label="tiny", first=10)

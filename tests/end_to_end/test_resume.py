@@ -171,3 +171,34 @@ def test_a_new_condition_computes_only_itself(copied: Project, tmp_path: Path):
             )
     new = signals(tmp_path / "new" / "out.zarr.zip", "half-suffix", "received")
     np.testing.assert_allclose(new.sum(axis=-1), 1, rtol=1e-5, atol=0)
+
+
+def test_more_rows_than_the_sequence_has_stop_before_weights_are_loaded(
+    finished: Project, tmp_path: Path
+):
+    config, sequences = inputs(finished)
+    content = json.loads(config.read_text())
+    content["probes"]["rows"] = {"kind": "query_rows", "rows": 4000}
+    changed = tmp_path / "slice.json"
+    changed.write_text(json.dumps(content))
+    done = subprocess.run(
+        command(finished, tmp_path, changed, sequences), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "probe rows: asks for 4000 rows" in done.stderr
+    assert "Loading weights" not in done.stderr
+
+
+def test_sequences_longer_than_the_model_stop_before_weights_are_loaded(
+    finished: Project, tmp_path: Path
+):
+    arguments = command(finished, tmp_path, *inputs(finished))
+    manifest = json.loads(Path(arguments[arguments.index("--manifest") + 1]).read_text())
+    manifest["facts"]["max_positions"] = 8
+    changed = tmp_path / "manifest.json"
+    changed.write_text(json.dumps(manifest))
+    arguments[arguments.index("--manifest") + 1] = str(changed)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "tiny-llama takes at most 8 tokens" in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -107,6 +107,8 @@ def run_batch(
     *,
     repeats: tuple[int, int] = (0, 0),
     chunk_bytes: int | None = None,
+    label: str = "model",
+    first: int = 0,
 ) -> Batch:
     """Run sequences of equal length and reduce every layer's attention on the way.
 
@@ -124,11 +126,13 @@ def run_batch(
         Of sequences whose tokens come twice: the period and the first query of the second copy.
     chunk_bytes
         As for `capturing`.
+    label, first
+        Name of the model and number of the first sequence, for errors.
 
     Raises
     ------
     PipelineError
-        Attention of some head and sequence is not finite; the message names them.
+        Attention is not finite; the message names model, layer, head and sequence.
     """
     facts = facts or {}
     positions = ids.shape[1]
@@ -156,7 +160,7 @@ def run_batch(
     for key in probes:
         layers = {name: made["probe", key].finalize() for name, made in found.items()}
         for name, total in layers.items():
-            _refuse_not_finite(total, name)
+            _refuse_not_finite(total, f"{label}, layer {name}", first)
         signals[key], mass[key] = _normalised(_stack(layers.values()))
     numbers: dict[str, np.ndarray] = {}
     for key in facts:
@@ -179,12 +183,12 @@ def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return signals, weight.astype(np.float32)
 
 
-def _refuse_not_finite(total: Tensor, layer: str) -> None:
+def _refuse_not_finite(total: Tensor, where: str, first: int) -> None:
     finite = total.flatten(2).isfinite().all(-1)
     if not bool(finite.all()):
         sequence, head = (~finite).nonzero()[0].tolist()
         raise PipelineError(
-            f"attention is not finite (head {head}, sequence {sequence} of the batch)",
-            f"layer {layer}",
+            f"attention is not finite (head {head}, sequence {first + sequence})",
+            where,
             "check the weights, or load them as float32",
         )

@@ -373,6 +373,8 @@ def _compute(
             facts["causal"],
             {name: FACTS[name] for name in names if name not in probes},
             repeats=(shape.period, shape.repeat),
+            label=manifest["name"],
+            first=start,
         )
 
     plan = plan_batches(model, facts, max(lengths.values()), batch_tokens, _free_memory(model))
