@@ -294,3 +294,16 @@ def test_too_few_ordinary_tokens_left_are_an_error_with_numbers() -> None:
         apply_condition(
             example(n=9), condition(kind="subsample", fraction=0.1, method="stride"), CONTEXT
         )
+
+
+@pytest.mark.parametrize(("n", "front", "back"), [(32, 1, 1), (33, 1, 1), (32, 0, 0)])
+def test_repeated_tokens_come_twice_between_the_special_ones(n: int, front: int, back: int) -> None:
+    result = apply_condition(
+        example(n=n, front=front, back=back), condition(kind="repeat"), CONTEXT
+    )
+    tokens = ordinary(result)
+    assert tokens.shape == (3, 32)
+    np.testing.assert_array_equal(tokens[:, :16], tokens[:, 16:])
+    assert len(np.unique(tokens[:, :16])) > 40
+    assert not set(tokens.ravel()) & CONTEXT.special_ids
+    assert result.special.sum(axis=1).tolist() == [front + back] * 3

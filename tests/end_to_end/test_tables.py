@@ -12,6 +12,7 @@ import pytest
 import xarray as xr
 import zarr
 
+from attention_wavelets.store.arrays import open_group
 from helpers.tiny_study import CONDITIONS, COUNT, MODELS, ROOT, TOKENS, Project
 
 MEASURES = "measures/{model}/tiny/paper"
@@ -184,3 +185,20 @@ def test_the_summary_prints_the_table_and_the_place_of_the_report(finished: Proj
     assert "results/studies/tiny/report.html" in done.stdout
     number = models(finished).loc["tiny-llama", "spectral_entropy_mean"]
     assert f"{number:.2f}" in done.stdout
+
+
+def test_facts_are_means_over_sequences_of_what_the_store_holds(finished: Project):
+    facts = pd.read_parquet(finished.study / "facts.parquet")
+    keys = ["model", "corpus", "condition", "number", "coordinate", "layer", "head"]
+    assert not facts.duplicated(keys).any()
+    assert set(facts["model"]) == set(models(finished).index)
+    with open_group(finished.results / "signals/tiny-llama/tiny.zarr.zip", "full") as group:
+        assert set(facts["number"]) == {
+            str(name) for name in group.data_vars if "fact" in group[name].attrs
+        }
+        mine = facts[(facts["model"] == "tiny-llama") & (facts["number"] == "local_mass")]
+        expected = group["local_mass"].values.astype(np.float64).mean(axis=0)
+    found = mine.sort_values(["layer", "head", "coordinate"])["mean"].to_numpy()
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-12)
+    shares = facts[facts["number"] == "rotary_share"].groupby(["model", "layer", "head"])["mean"]
+    np.testing.assert_allclose(shares.sum(), 1, atol=1e-4)
