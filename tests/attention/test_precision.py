@@ -35,10 +35,16 @@ KINDS = {
 }
 
 
+def _products(rows: Rows, dtype: torch.dtype) -> Tensor:
+    """q k' of all query heads, (batch, head, query, key)."""
+    call = rows.call
+    query, key = call.query.to(dtype), call.key.to(dtype)
+    return call.per_head(call.grouped(query) @ key.transpose(2, 3))
+
+
 def _bfloat16(rows: Rows, hidden: Tensor) -> Tensor:
     """What eager attention does with bfloat16 queries and keys."""
-    query, key = rows.call.query.bfloat16(), rows.call.key.bfloat16()
-    logits = (query @ key.transpose(2, 3)) * rows.call.scale
+    logits = _products(rows, torch.bfloat16) * rows.call.scale
     return torch.softmax(logits.masked_fill(hidden, -torch.inf).float(), -1).bfloat16()
 
 
@@ -58,7 +64,7 @@ def added_power(manifest: dict[str, Any]) -> dict[str, np.ndarray]:
     added: dict[str, list[np.ndarray]] = {kind: [] for kind in KINDS}
 
     def compare(rows: Rows) -> None:
-        logits = rows.call.query.double() @ rows.call.key.double().transpose(2, 3)
+        logits = _products(rows, torch.float64)
         logits = (logits * rows.call.scale).masked_fill(hidden, -torch.inf)
         exact = high_power(torch.softmax(logits, -1))
         for kind, rounded in KINDS.items():

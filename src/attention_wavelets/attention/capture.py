@@ -7,9 +7,10 @@ families run eager attention, and a forward hook reads each layer's probabilitie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -53,6 +54,18 @@ class _Capture:
     observer: Observer
     products: bool
     chunk_bytes: int | None
+    buffers: dict[str, Tensor] = field(default_factory=dict)
+
+    def buffer(self, name: str, size: Sequence[int], device: torch.device) -> Tensor:
+        """Room for one chunk, float32; the same memory for every chunk of every layer.
+
+        Fresh memory costs a page fault per 4 KiB, which is as much as the softmax.
+        """
+        count = math.prod(size)
+        known = self.buffers.get(name)
+        if known is None or known.numel() < count or known.device != device:
+            known = self.buffers[name] = torch.empty(count, device=device)
+        return known[:count].view(*size)
 
 
 _capture: _Capture | None = None
@@ -82,20 +95,11 @@ def captured_attention(
             "this architecture builds its own mask; report it",
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    groups = query.shape[1] // key.shape[1]
     output: Tensor | None = None
     if attention_mask.plain and softcap is None and position_bias is None and s_aux is None:
-        output = scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            is_causal=attention_mask.plain == "causal",
-            scale=scale,
-            enable_gqa=groups > 1,
-        )
+        output = _fused(query, key, value, scale, is_causal=attention_mask.plain == "causal")
     if _capture is None and output is not None:
         return output.transpose(1, 2).contiguous(), None
-    key, value = _repeat_heads(key, groups), _repeat_heads(value, groups)
     call = Call(
         module,
         batch=query.shape[0],
@@ -131,8 +135,16 @@ class _Special:
     sinks: Tensor | None
 
 
-def _repeat_heads(states: Tensor, groups: int) -> Tensor:
-    return states if groups == 1 else states.repeat_interleave(groups, dim=1)
+def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float, **options: Any) -> Tensor:
+    """Attention by torch's fused kernels."""
+    groups = query.shape[1] // key.shape[1]
+    if query.is_cuda and groups > 1:
+        # Of the GPU kernels not all share key heads; what is left would hold the whole matrix.
+        key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
+        groups = 1
+    return scaled_dot_product_attention(
+        query, key, value, scale=scale, enable_gqa=groups > 1, **options
+    )
 
 
 def _chunks(call: Call) -> Iterator[tuple[int, int]]:
@@ -152,13 +164,25 @@ def _product(query: Tensor, key: Tensor, call: Call) -> Tensor:
     Products of half-precision numbers are exact in float32, so only the sum is rounded: on a GPU
     by the matrix unit, which adds in float32; on a processor after upcasting.
     """
-    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
-        flat = torch.bmm(
-            query.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), out_dtype=torch.float32
-        )
-        return flat.view(*query.shape[:3], key.shape[2]).mul_(call.scale)
-    upcast = call.key32[:, :, : key.shape[2]]
-    return torch.matmul(query.float() * call.scale, upcast.transpose(2, 3))
+    key = key if query.is_cuda and _half(query) else call.key32[:, :, : key.shape[2]]
+    if _half(key):
+        left = call.grouped(query).flatten(0, 1)
+        flat = torch.bmm(left, key.flatten(0, 1).transpose(1, 2), out_dtype=torch.float32)
+        return call.per_head(flat.unflatten(0, key.shape[:2])).mul_(call.scale)
+    left = call.grouped(query.float() * call.scale)
+    out = _buffer("products", (left.shape[0] * left.shape[1], left.shape[2], key.shape[2]), key)
+    torch.bmm(left.flatten(0, 1), key.flatten(0, 1).transpose(1, 2), out=out)
+    return call.per_head(out.unflatten(0, left.shape[:2]))
+
+
+def _buffer(name: str, size: Sequence[int], like: Tensor) -> Tensor:
+    if _capture is None:
+        return torch.empty(size, device=like.device)
+    return _capture.buffer(name, size, like.device)
+
+
+def _half(states: Tensor) -> bool:
+    return states.dtype in (torch.bfloat16, torch.float16)
 
 
 def _rows(call: Call, start: int, stop: int, special: _Special) -> Rows:
@@ -179,7 +203,7 @@ def _rows(call: Call, start: int, stop: int, special: _Special) -> Rows:
     edge = start if causal else 0
     hidden = None
     if call.mask.plain != "full":
-        hidden = ~call.mask.rows(start, stop, products.device)[..., edge:keys]
+        hidden = ~call.mask.rows(start, stop, products.device, range(edge, keys))
         logits[..., edge:].masked_fill_(hidden, -torch.inf)
     if _capture is None or not _capture.products:
         return Rows(call, start, _softmax(logits, special.sinks, hidden), hidden=hidden)
@@ -197,7 +221,8 @@ def _softmax(logits: Tensor, sinks: Tensor | None, hidden: Tensor | None) -> Ten
     if sinks is not None:
         column = sinks.float().reshape(1, -1, 1, 1).expand(*logits.shape[:3], 1)
         return torch.softmax(torch.cat([logits, column], dim=-1), dim=-1)[..., :-1]
-    probabilities = torch.softmax(logits, dim=-1)
+    out = _buffer("probabilities", logits.shape, logits)
+    probabilities = torch.softmax(logits, dim=-1, out=out)
     if hidden is not None and hidden.shape[0] > 1:
         # A query of padding sees no key at all.
         probabilities.masked_fill_(hidden.all(-1, keepdim=True), 0)
@@ -212,13 +237,14 @@ def _layer_output(call: Call, rows: Rows, special: _Special) -> Tensor:
     keys = rows.probabilities.shape[3]
     value = call.value[:, :, :keys]
     if special.softcap is not None or special.sinks is not None:
-        return torch.matmul(rows.probabilities.to(value.dtype), value)
+        weights = call.grouped(rows.probabilities.to(value.dtype))
+        return call.per_head(torch.matmul(weights, value))
     mask: Tensor | None = rows.allowed
     if special.bias is not None:
         bias = special.bias[:, :, rows.start : rows.stop, :keys]
         mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
     query, key = call.query[:, :, rows.start : rows.stop], call.key[:, :, :keys]
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=call.scale)
+    return _fused(query, key, value, call.scale, attn_mask=mask)
 
 
 AttentionInterface.register(BACKEND, captured_attention)

@@ -6,6 +6,8 @@ et al. 2019 (entropy); each docstring states what is averaged over what.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -36,14 +38,11 @@ class Locality(Sums):
     """
 
     def update(self, rows: Rows) -> None:
-        part, lowest = _lag_sums(rows)
-        known = self.totals.get("profile")
-        if known is None:
-            size = self.shape.queries + (0 if self.shape.causal else self.shape.keys - 1)
-            known = part.new_zeros((*part.shape[:2], size), dtype=torch.float64)
-            self.totals["profile"] = known
-        place = lowest + (0 if self.shape.causal else self.shape.keys - 1)
-        known[..., place : place + part.shape[-1]] += part
+        zero = 0 if self.shape.causal else self.shape.keys - 1
+        size = (*rows.probabilities.shape[:2], self.shape.queries + zero)
+        profile = self.room("profile", size, rows.probabilities.device)
+        for part, lowest in _lag_sums(rows):
+            profile[..., zero + lowest : zero + lowest + part.shape[-1]] += part
 
     def finalize(self) -> dict[str, Tensor]:
         """Values in [0, 1], but for the span, which is a distance in tokens."""
@@ -63,16 +62,26 @@ class Locality(Sums):
         }
 
 
-def _lag_sums(rows: Rows) -> tuple[Tensor, int]:
-    """Sum over a chunk's queries of A[q, q - lag], ascending lags, and the first of them."""
-    matrix = rows.probabilities
+def _lag_sums(rows: Rows) -> Iterator[tuple[Tensor, int]]:
+    """Sums over a chunk's queries of A[q, q - lag], ascending lags, and the first lag of each."""
+    matrix, start, stop = rows.probabilities, rows.start, rows.stop
     count, keys = matrix.shape[2:]
     side = count - 1
-    lowest = 0 if rows.call.causal else rows.start - keys + 1
-    # With zeros around it, every row holds every lag.
-    wide = pad(matrix, (side, 0 if rows.call.causal else side))
-    lags = range(lowest, rows.stop)
-    return lag_view(wide, rows.start + side, lags, 0, count).sum(dim=2).flip(-1), lowest
+
+    def lags_of(part: Tensor, first_key: int, lags: range) -> Iterator[tuple[Tensor, int]]:
+        if lags:
+            view = lag_view(part, start - first_key, lags, 0, count)
+            yield view.sum(dim=2).flip(-1), lags.start
+
+    # Lags that every row holds, read in place; of the two ends a copy with zeros beside it.
+    nearest = 0 if rows.call.causal else stop - keys
+    yield from lags_of(matrix, 0, range(nearest, start + 1))
+    old = matrix[..., :side]
+    yield from lags_of(pad(old, (side, side - old.shape[-1])), -side, range(start + 1, stop))
+    if not rows.call.causal:
+        edge = max(0, keys - side)
+        ahead = pad(matrix[..., edge:], (0, side))
+        yield from lags_of(ahead, edge, range(start - keys + 1, min(nearest, start + 1)))
 
 
 def _fold(profile: Tensor, keys: int) -> Tensor:
@@ -97,12 +106,9 @@ class Sink(Sums):
     """
 
     def update(self, rows: Rows) -> None:
-        known = self.totals.get("received")
-        if known is None:
-            size = (*rows.received.shape[:2], self.shape.keys)
-            known = rows.received.new_zeros(size, dtype=torch.float64)
-            self.totals["received"] = known
-        known[..., : rows.received.shape[-1]] += rows.received
+        part = rows.received
+        total = self.room("received", (*part.shape[:2], self.shape.keys), part.device)
+        total[..., : part.shape[-1]] += part
 
     def finalize(self) -> dict[str, Tensor]:
         """Importance in [0, 1]; rates 0 or 1."""

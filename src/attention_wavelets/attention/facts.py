@@ -38,9 +38,13 @@ def _by_component(values: Tensor, rotary: Rotary) -> Tensor:
     """Sum over the dimensions of each pair, and over those that do not turn: (..., pairs + 1)."""
     if rotary.component is None:
         return values.new_full((*values.shape[:-1], rotary.pairs + 1), torch.nan)
-    place = torch.as_tensor(rotary.component, device=values.device)
-    sums = values.new_zeros((*values.shape[:-1], rotary.pairs + 1))
-    return sums.index_add_(-1, place, values)
+    belongs = rotary.component[:, None] == np.arange(rotary.pairs + 1)
+    return torch.matmul(values, torch.as_tensor(belongs).to(values))
+
+
+def _for_each_head(values: Tensor, heads: int) -> Tensor:
+    """(batch, key head, ...) to (batch, head, ...)."""
+    return values.repeat_interleave(heads // values.shape[1], dim=1)
 
 
 class RotaryUsage(Sums):
@@ -55,14 +59,18 @@ class RotaryUsage(Sums):
         self.rotary = rotary
 
     def update(self, rows: Rows) -> None:
-        batch, heads = rows.call.batch, rows.call.heads
-        if rows.call.query is None or rows.call.key is None:
-            unknown = rows.probabilities.new_full((batch, heads, self.rotary.pairs + 1), torch.nan)
+        # Of the whole layer at once: there is nothing in it that is queries by keys.
+        if rows.start > 0:
+            return
+        call = rows.call
+        if call.query is None or call.key is None:
+            unknown = rows.probabilities.new_full(
+                (call.batch, call.heads, self.rotary.pairs + 1), torch.nan
+            )
             self.accumulate({"query": unknown, "key": unknown})
             return
-        self.accumulate({"query": self._norms(rows.call.query[:, :, rows.start : rows.stop])})
-        if rows.start == 0:
-            self.accumulate({"key": self._norms(rows.call.key)})
+        key = _for_each_head(self._norms(call.key), call.heads)
+        self.accumulate({"query": self._norms(call.query), "key": key})
 
     def _norms(self, states: Tensor) -> Tensor:
         return _by_component(states.float().square(), self.rotary).sqrt().sum(dim=2)
@@ -89,7 +97,7 @@ class ValueNorm(Sums):
                     (rows.call.batch, rows.call.heads, 1), torch.nan
                 )
             else:
-                squares = value.float().square().sum(dim=2)
+                squares = _for_each_head(value.float().square().sum(dim=2), rows.call.heads)
             self.accumulate({"squares": squares})
 
     def finalize(self) -> dict[str, Tensor]:
@@ -101,8 +109,9 @@ class LogitVariance(Sums):
     """Share of each rotary pair in the variance of the scaled products of query and key.
 
     The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
+    The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
     mask allows the shares Cov(s_c, s) / Var(s) sum to 1. A share can be negative. The moments come
-    from sum_k s[q, k] k[k], one product of matrices per chunk, so no product is kept per pair.
+    from sum_k s[q, k] k[k], so no product is kept per pair.
     """
 
     def __init__(self, shape: Shape, rotary: Rotary) -> None:
@@ -111,31 +120,27 @@ class LogitVariance(Sums):
 
     def update(self, rows: Rows) -> None:
         call = rows.call
-        if rows.products is None or call.query is None:
+        if rows.products is None or call.query is None or call.mask is None:
             unknown = rows.probabilities.new_full((call.batch, call.heads, 1), torch.nan)
             self.accumulate({"cross": unknown, "first": unknown, "pairs": unknown[..., 0]})
             return
-        keys = rows.products.shape[3]
-        query = call.query[:, :, rows.start : rows.stop].float() * call.scale
-        weighted = torch.matmul(rows.products, call.key32[:, :, :keys])
-        self.accumulate(
-            {
-                "cross": (query * weighted).sum(dim=2),
-                "first": (query * self._seen_keys(rows)).sum(dim=2),
-                "pairs": rows.allowed_counts.sum(-1).expand(call.batch, call.heads),
-            }
-        )
-
-    @staticmethod
-    def _seen_keys(rows: Rows) -> Tensor:
-        """Sum of the keys each query may see, (batch, head, R, size)."""
-        call = rows.call
-        assert call.mask is not None
-        if call.mask.plain == "full":
-            return call.key_sums[:, :, -1:]
-        if call.mask.plain == "causal":
-            return call.key_sums[:, :, rows.start : rows.stop]
-        return torch.matmul(rows.allowed.float(), call.key32)
+        if call.mask.plain:
+            if rows.start > 0:
+                return
+            # From queries and keys alone, of the whole layer at once.
+            causal = call.mask.plain == "causal"
+            query = (call.query.float() * call.scale).unflatten(1, (-1, call.groups))
+            cross, first = (part.flatten(1, 2) for part in plain_moments(query, call.key32, causal))
+            pairs = _count_pairs(call.queries, call.keys, causal)
+            counted = first.new_full((call.batch, call.heads), pairs, dtype=torch.float64)
+        else:
+            query = call.query[:, :, rows.start : rows.stop].float() * call.scale
+            keys = call.key32[:, :, : rows.products.shape[3]]
+            weighted = call.per_head(torch.matmul(call.grouped(rows.products), keys))
+            seen = _for_each_head(torch.matmul(rows.allowed.float(), keys), call.heads)
+            cross, first = (query * weighted).sum(dim=2), (query * seen).sum(dim=2)
+            counted = rows.allowed_counts.sum(-1).expand(call.batch, call.heads)
+        self.accumulate({"cross": cross, "first": first, "pairs": counted})
 
     def finalize(self) -> dict[str, Tensor]:
         """Shares that sum to 1, and the variance itself (logits squared)."""
@@ -148,6 +153,56 @@ class LogitVariance(Sums):
             return {"rotary_share": covariance, "product_variance": variance}
         shares = _by_component(covariance, self.rotary) / variance[..., None]
         return {"rotary_share": shares, "product_variance": variance}
+
+
+def plain_moments(query: Tensor, key: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
+    """Sums of s[q, k] q k and of q k, per dimension, over the pairs that a plain mask allows.
+
+    sum_k s[q, k] k[k] is (sum_k k k') q: keys before a block of queries count by the sum of their
+    outer products, so no queries x keys matrix is made (as in linear attention).
+
+    Parameters
+    ----------
+    query
+        Scaled, float32 (batch, key head, group, position, size).
+    key
+        float32 (batch, key head, position, size).
+
+    Returns
+    -------
+    cross, first
+        float64 (batch, key head, group, size).
+    """
+    if not causal:
+        outer = torch.matmul(key.transpose(2, 3), key)[:, :, None]
+        total = key.sum(dim=2)[:, :, None, None]
+        return (
+            (query * torch.matmul(query, outer)).sum(dim=3, dtype=torch.float64),
+            (query * total).sum(dim=3, dtype=torch.float64),
+        )
+    batch, heads, groups, _, size = query.shape
+    cross, first = torch.zeros(2, batch, heads, groups, size, dtype=torch.float64).to(query.device)
+    # Sums over the keys before the block: float32 inside a block, float64 across them.
+    outer = torch.zeros(batch, heads, size, size, dtype=torch.float64, device=query.device)
+    total = outer.new_zeros(batch, heads, 1, size)
+    for q, k in zip(query.split(_BLOCK, dim=3), key.split(_BLOCK, dim=2), strict=True):
+        flat = q.flatten(2, 3)
+        own = torch.matmul(flat, k.transpose(2, 3)).unflatten(2, (groups, -1)).tril_()
+        weighted = torch.matmul(flat, outer.float()) + torch.matmul(own.flatten(2, 3), k)
+        seen = k.cumsum(dim=2) + total.float()
+        cross += (q * weighted.view_as(q)).sum(dim=3)
+        first += (q * seen[:, :, None]).sum(dim=3)
+        outer += torch.matmul(k.transpose(2, 3), k)
+        total += k.sum(dim=2, keepdim=True)
+    return cross, first
+
+
+# Positions to a block of `plain_moments`.
+_BLOCK = 128
+
+
+def _count_pairs(queries: int, keys: int, causal: bool) -> int:
+    return queries * (queries + 1) // 2 if causal else queries * keys
 
 
 class LogitLags(Sums):

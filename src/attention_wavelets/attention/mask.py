@@ -58,14 +58,20 @@ class LazyMask:
         seen = self.allowed(sequence, zero, self.query_offset + query[None, :], after[None, :])
         return not bool(seen.any())
 
-    def rows(self, start: int, stop: int, device: torch.device) -> Tensor:
-        """Boolean mask of queries start:stop, shape (batch, 1, stop - start, keys)."""
+    def rows(
+        self, start: int, stop: int, device: torch.device, keys: range | None = None
+    ) -> Tensor:
+        """Boolean mask of queries start:stop and of all or some keys.
+
+        (batch, 1, R, keys), or (1, 1, R, keys) where it is the same for all sequences.
+        """
+        keys = range(self.keys) if keys is None else keys
         sequence = torch.arange(self.batch, device=device)[:, None, None, None]
         head = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=device)
         query = torch.arange(start, stop, device=device)[None, None, :, None] + self.query_offset
-        key = torch.arange(self.keys, device=device)[None, None, None, :] + self.key_offset
-        mask = self.allowed(sequence, head, query, key)
-        return mask.expand(self.batch, 1, stop - start, self.keys)
+        key = torch.arange(keys.start, keys.stop, device=device)[None, None, None, :]
+        mask = self.allowed(sequence, head, query, key + self.key_offset)
+        return mask.expand(-1, 1, stop - start, len(keys))
 
 
 def build_mask(

@@ -121,13 +121,11 @@ class QueryRows(Sum):
         here = np.flatnonzero((self.queries >= rows.start) & (self.queries < rows.stop))
         if not here.size:
             return
-        part = rows.probabilities.new_zeros(
-            *rows.probabilities.shape[:2], len(self.queries), self.shape.keys
-        )
-        chosen = torch.as_tensor(self.queries[here] - rows.start, device=part.device)
-        keys = rows.probabilities.shape[3]
-        part[:, :, here[0] : here[-1] + 1, :keys] = rows.probabilities[:, :, chosen]
-        self.add(part)
+        matrix = rows.probabilities
+        size = (*matrix.shape[:2], len(self.queries), self.shape.keys)
+        chosen = torch.as_tensor(self.queries[here] - rows.start, device=matrix.device)
+        total = self.room("", size, matrix.device)
+        total[:, :, here[0] : here[-1] + 1, : matrix.shape[3]] += matrix[:, :, chosen]
 
     def finalize(self) -> Tensor:
         return self.sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -69,6 +69,12 @@ class Sums:
                 part.to(torch.float64, copy=True) if known is None else known.add_(part)
             )
 
+    def room(self, name: str, size: Sequence[int], device: torch.device) -> Tensor:
+        """A named sum of that size, zeros at first, to add to in place."""
+        if name not in self.totals:
+            self.totals[name] = torch.zeros(size, dtype=torch.float64, device=device)
+        return self.totals[name]
+
     def merge(self, other: Reducer) -> None:
         assert isinstance(other, type(self))
         self.accumulate(other.totals)
@@ -88,11 +94,8 @@ class Sum(Sums):
 
     def add_at(self, part: Tensor, start: int, size: int) -> None:
         """Add `part` to positions from `start` on of a last axis of that size."""
-        known = self.totals.get("")
-        if known is None:
-            shape = (*part.shape[:-1], size)
-            known = self.totals[""] = torch.zeros(shape, dtype=torch.float64, device=part.device)
-        known[..., start : start + part.shape[-1]] += part
+        total = self.room("", (*part.shape[:-1], size), part.device)
+        total[..., start : start + part.shape[-1]] += part
 
     def sum(self) -> Tensor:
         return self.total("")

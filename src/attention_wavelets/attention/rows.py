@@ -22,8 +22,9 @@ class Call:
     causal
         Whether keys end at the query.
     query, key, value
-        (batch, head, position, size) as the softmax sees them: rotated, normalised, and keys and
-        values repeated for every query head. None where the layer hands out probabilities only.
+        (batch, head, position, size) as the softmax sees them: rotated and normalised. Keys and
+        values have as many heads as the model gives them; see `grouped`. None where the layer hands
+        out probabilities only.
     scale
         What products of query and key are multiplied by.
     mask
@@ -42,16 +43,29 @@ class Call:
     scale: float = 1.0
     mask: LazyMask | None = None
 
+    @property
+    def groups(self) -> int:
+        """Query heads to a key head."""
+        assert self.key is not None
+        return self.heads // self.key.shape[1]
+
     @cached_property
     def key32(self) -> Tensor:
-        """Keys in float32, (batch, head, key, size)."""
+        """Keys in float32, (batch, key head, key, size)."""
         assert self.key is not None
         return self.key.float()
 
-    @cached_property
-    def key_sums(self) -> Tensor:
-        """Sum of the keys up to and with each position, float64 (batch, head, key, size)."""
-        return self.key32.double().cumsum(dim=2)
+    def grouped(self, states: Tensor) -> Tensor:
+        """(batch, head, R, ...) to (batch, key head, group * R, ...).
+
+        Query heads that share a key head lie one below the other, so one product of matrices
+        serves them all and no key is repeated.
+        """
+        return states.unflatten(1, (-1, self.groups)).flatten(2, 3)
+
+    def per_head(self, states: Tensor) -> Tensor:
+        """The way back from `grouped`: (batch, head, R, ...)."""
+        return states.unflatten(2, (self.groups, -1)).flatten(1, 2)
 
 
 class Rows:
