@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
 
 from attention_wavelets.measures.arrays import FloatArray
 
-__all__ = ["entropy", "positional_entropy", "window_entropy"]
+__all__ = ["entropy", "positional_entropy", "window_entropy", "xlogx"]
+
+_SMALLEST = np.finfo(np.float64).tiny
+
+
+def xlogx(x: FloatArray) -> FloatArray:
+    """x ln x with 0 ln 0 = 0 for x >= 0 of any shape; NaN stays NaN.
+
+    The logarithm of numpy is vectorised, that of `scipy.special.xlogy` is not. Below the smallest
+    normal number (2e-308) the logarithm of that number stands for that of x.
+    """
+    logarithm = np.maximum(x, _SMALLEST)
+    np.log(logarithm, out=logarithm)
+    logarithm *= x
+    return logarithm
 
 
 def entropy(weights: ArrayLike) -> FloatArray:
@@ -26,9 +39,9 @@ def entropy(weights: ArrayLike) -> FloatArray:
     """
     values = np.asarray(weights, dtype=np.float64)
     total = values.sum(axis=-1, keepdims=True)
-    shares = np.divide(values, total, out=np.full(values.shape, np.nan), where=total > 0)
+    shares = values / np.where(total > 0, total, np.nan)
     # 0 - x instead of -x: a point mass has entropy 0, not -0.
-    return np.asarray(0.0 - xlogy(shares, shares).sum(axis=-1))
+    return np.asarray(0.0 - xlogx(shares).sum(axis=-1))
 
 
 def positional_entropy(a: ArrayLike) -> FloatArray:

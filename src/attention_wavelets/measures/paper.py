@@ -34,9 +34,8 @@ from attention_wavelets.measures.spectrum import (
 from attention_wavelets.measures.wavelet import (
     decompose,
     depth,
-    raw_wavelet_entropy,
     reconstruction_error,
-    wavelet_entropy,
+    wavelet_entropies,
 )
 
 __all__ = ["compare_signals", "measure_layers", "measure_locality", "measure_signals"]
@@ -105,11 +104,8 @@ def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
     levels = depth(a.shape[-1], wavelet.name)
     entropies: dict[str, FloatArray | None] = {"": None, "raw_": None}
     if levels:
-        coefficients = decompose(a, wavelet.name, wavelet.mode)
-        entropies = {
-            "": wavelet_entropy(coefficients),
-            "raw_": raw_wavelet_entropy(coefficients),
-        }
+        normalised, raw = wavelet_entropies(decompose(a, wavelet.name, wavelet.mode))
+        entropies = {"": normalised, "raw_": raw}
     for kind, values in entropies.items():
         for scale in range(wavelet.scales):
             name = f"wavelet_entropy_{kind}{scale}"

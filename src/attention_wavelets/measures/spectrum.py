@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import xlogy
 
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.measures.arrays import FloatArray
-from attention_wavelets.measures.entropy import entropy
+from attention_wavelets.measures.entropy import entropy, xlogx
 
 __all__ = [
     "NFFT",
@@ -176,6 +175,6 @@ def conjugate_entropy(a: ArrayLike) -> FloatArray:
     copies[0] = 1.0
     if length % 2 == 0:
         copies[-1] = 1.0
-    total = (power * copies).sum(axis=-1, keepdims=True)
-    shares = np.divide(power, total, out=np.full(power.shape, np.nan), where=total > 0)
-    return np.asarray(0.0 - (xlogy(shares, shares) * copies).sum(axis=-1))
+    total = (power @ copies)[..., None]
+    shares = power / np.where(total > 0, total, np.nan)
+    return np.asarray(0.0 - xlogx(shares) @ copies)

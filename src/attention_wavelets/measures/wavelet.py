@@ -5,18 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pywt
 from numpy.typing import ArrayLike
-from scipy.special import xlogy
 
 from attention_wavelets.measures.arrays import FloatArray
-from attention_wavelets.measures.entropy import entropy
+from attention_wavelets.measures.entropy import entropy, xlogx
 
 __all__ = [
     "decompose",
     "depth",
     "level_energies",
-    "raw_wavelet_entropy",
     "reconstruction_error",
-    "wavelet_entropy",
+    "wavelet_entropies",
 ]
 
 # The published taps of sym4 sum to 1e-12 instead of 0, so a constant signal leaves coefficients
@@ -65,28 +63,26 @@ def level_energies(coefficients: list[FloatArray]) -> FloatArray:
     return np.stack([np.square(level).sum(axis=-1) for level in coefficients], axis=-1)
 
 
-def wavelet_entropy(coefficients: list[FloatArray]) -> FloatArray:
-    """-sum p ln p with p = W^2 / sum of W^2 within each level, in nats.
+def wavelet_entropies(coefficients: list[FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Entropies of the squared coefficients of each level, divided by their sum and raw, in nats.
+
+    The raw sum is what the paper prints. It is no entropy: W^2 is not divided by its sum E, so the
+    value depends on the energy and can be negative; with H the entropy it is E (H - ln E).
 
     Returns
     -------
-    FloatArray
-        (..., levels), in [0, ln n_j]; NaN where a level's energy is zero up to rounding.
-    """
-    energies = level_energies(coefficients)
-    floor = RESOLUTION**2 * energies.sum(axis=-1, keepdims=True)
-    entropies = np.stack([entropy(np.square(level)) for level in coefficients], axis=-1)
-    return np.where(energies > floor, entropies, np.nan)
-
-
-def raw_wavelet_entropy(coefficients: list[FloatArray]) -> FloatArray:
-    """-sum W^2 ln W^2 of each level (..., levels), as the paper prints it.
-
-    Not an entropy: W^2 is not divided by its sum, so the value depends on the energy and can be
-    negative.
+    normalised
+        -sum p ln p with p = W^2 / sum of W^2: (..., levels), in [0, ln n_j]; NaN where a level's
+        energy is zero up to rounding.
+    raw
+        -sum W^2 ln W^2: (..., levels).
     """
     squares = [np.square(level) for level in coefficients]
-    return np.stack([0.0 - xlogy(level, level).sum(axis=-1) for level in squares], axis=-1)
+    energies = np.stack([level.sum(axis=-1) for level in squares], axis=-1)
+    entropies = np.stack([entropy(level) for level in squares], axis=-1)
+    raw = np.where(energies > 0, energies * entropies - xlogx(energies), 0.0)
+    floor = RESOLUTION**2 * energies.sum(axis=-1, keepdims=True)
+    return np.where(energies > floor, entropies, np.nan), raw
 
 
 def reconstruction_error(a: ArrayLike, wavelet: str, mode: str) -> FloatArray:
