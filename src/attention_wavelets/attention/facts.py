@@ -109,7 +109,6 @@ class LogitVariance(Sums):
     """Share of each rotary pair in the variance of the scaled products of query and key.
 
     The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
-    The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
     mask allows the shares Cov(s_c, s) / Var(s) sum to 1. A share can be negative. The moments come
     from sum_k s[q, k] k[k], so no product is kept per pair.
     """
