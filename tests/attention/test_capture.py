@@ -11,7 +11,7 @@ from attention_wavelets.attention.extract import run_batch, split
 from attention_wavelets.attention.mask import build_mask
 from attention_wavelets.attention.probes import PROBES as ALL_PROBES
 from attention_wavelets.attention.probes import ProbeSpec, get_probe
-from attention_wavelets.attention.start_up import check_capture
+from attention_wavelets.attention.start_up import _difference, check_capture
 from attention_wavelets.errors import PipelineError
 
 PROBES = {name: get_probe(name) for name in ALL_PROBES if name != "query_rows"}
@@ -174,6 +174,48 @@ def test_own_implementation_is_restored_also_after_an_error():
         run_batch(model, tokens(), {"stop": ProbeSpec("stop", stop, ("position",), stop)}, True)
     assert model.config._attn_implementation == before
     assert capture._capture is None
+
+
+def test_a_capture_inside_another_leaves_the_outer_one_as_it_was():
+    model, _causal, _ = build("llama")
+    ids = {"input_ids": torch.as_tensor(tokens(1))}
+    outer, inner = [], []
+    with torch.inference_mode(), capturing(model, outer.append):
+        with capturing(model, inner.append):
+            model(**ids)
+        assert not outer
+        model(**ids)
+    assert len(outer) == len(inner) == 2
+
+
+def test_gradients_are_refused_while_attention_is_captured():
+    model, _causal, _ = build("llama")
+    with (
+        pytest.raises(PipelineError, match="without gradients"),
+        capturing(model, lambda _rows: None),
+    ):
+        model(input_ids=torch.as_tensor(tokens(1)))
+
+
+def test_products_are_exact_float32_whatever_the_caller_allows():
+    model, _causal, _ = build("llama")
+    torch.set_float32_matmul_precision("medium")
+    try:
+        seen = []
+        with torch.inference_mode(), capturing(model, lambda _rows: seen.append(1)):
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_in_half_precision_one_token_of_another_expert_is_no_error():
+    expected = torch.randn(1, 32, 8)
+    found = expected.clone()
+    found[0, 5] += 1
+    assert _difference(found, expected, torch.bfloat16) == 0
+    assert _difference(found, expected, torch.float32) > 0.1
+    assert _difference(expected + 1, expected, torch.bfloat16) > 0.1
 
 
 def test_a_missing_mask_stops_the_job():

@@ -119,6 +119,37 @@ def test_uniform_causal_attention_has_no_sink_over_long_texts():
     assert found["sink_rate"] == 0
 
 
+def test_sinks_of_a_window_count_the_queries_that_see_the_key():
+    window = 5
+    matrix = np.tril(np.ones((N, N))) - np.tril(np.ones((N, N)), -window)
+    matrix /= matrix.sum(1, keepdims=True)
+    shape = Shape.square(N, True)
+    reducer = FACTS["sink"].make(shape, NO_ROTATION)
+    seen = torch.as_tensor(matrix > 0)[None, None]
+    call = Call(torch.nn.Identity(), 1, 1, N, N, True)
+    for start, stop in ((0, 3), (3, N)):
+        part = torch.as_tensor(matrix[start:stop], dtype=torch.float32)[None, None]
+        reducer.update(Rows(call, start, part, hidden=~seen[:, :, start:stop]))
+    found = {key: float(value[0, 0]) for key, value in reducer.finalize().items()}
+    # The five queries that see the first key see 1, 2, 3, 4 and 5 keys.
+    assert found["sink_importance"] == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4 + 1 / 5) / 5)
+    assert found["sink_rate"] == found["sink_rate_anywhere"] == 1
+
+
+@pytest.mark.parametrize("name", ["locality", "sink", "row_entropy"])
+def test_what_is_not_finite_stays_unknown(name):
+    matrix = random_attention()
+    matrix[-1, 0] = np.nan
+    found = measured(name, matrix)
+    for number in ("effective_span", "sink_rate", "sink_rate_anywhere", "row_entropy"):
+        assert number not in found or np.isnan(found[number])
+
+
+def test_row_entropy_of_a_row_with_a_learned_sink_is_that_of_the_rest():
+    matrix = 0.25 * np.tril(np.ones((N, N))) / np.arange(1, N + 1)[:, None]
+    np.testing.assert_allclose(measured("row_entropy", matrix)["row_entropy"], 1, rtol=1e-6)
+
+
 def test_row_entropy_is_one_for_uniform_and_zero_for_certain_attention():
     uniform = np.tril(np.ones((N, N))) / np.arange(1, N + 1)[:, None]
     np.testing.assert_allclose(measured("row_entropy", uniform)["row_entropy"], 1, rtol=1e-6)
@@ -303,7 +334,7 @@ LAYOUTS = {
     "cohere": (tf.CohereConfig, {"num_key_value_heads": 2}, [0, 0, 1, 1, 2, 2, 3, 3]),
     "gpt_neox": (tf.GPTNeoXConfig, {"rotary_pct": 0.5}, [0, 1, 0, 1, 2, 2, 2, 2]),
     "phi": (tf.PhiConfig, {"partial_rotary_factor": 0.5}, [0, 1, 0, 1, 2, 2, 2, 2]),
-    "gpt2": (tf.BertConfig, {}, [0] * 8),
+    "bert": (tf.BertConfig, {}, [0] * 8),
 }
 
 
@@ -317,9 +348,51 @@ def test_pairs_are_those_that_turn_together(name):
         assert layout.component.tolist() == expected
 
 
-def test_layers_without_rotation_have_no_frequency():
-    model = tiny(tf.SmolLM3Config, num_key_value_heads=2, no_rope_layer_interval=2)
-    facts = run_batch(model, IDS, {}, True, {"rotary_usage": FACTS["rotary_usage"]}).facts
-    frequency = facts["rotary_frequency"][0, :, 0, :4]
-    assert np.isfinite(frequency[0]).all()
-    assert np.isnan(frequency[1]).all()
+def frequencies(config):
+    """Cycles per token of each layer's first pair, from a model without storage."""
+    with torch.device("meta"):
+        model = tf.AutoModel.from_config(config)
+    for module in model.modules():
+        for name, _ in list(module.named_buffers(recurse=False)):
+            module.register_buffer(name, torch.ones(4), persistent=False)
+    names = {n: m for n, m in model.named_modules() if type(m).__name__.endswith("Attention")}
+    return [layout.frequency[:1] for layout in rotary_of(model, names, 8).values()]
+
+
+SIZES = {"hidden_size": 32, "num_attention_heads": 4, "num_hidden_layers": 4, "head_dim": 8}
+
+
+@pytest.mark.parametrize(
+    ("config", "rotates"),
+    [
+        (tf.SmolLM3Config(**SIZES, no_rope_layer_interval=2), [True, False] * 2),
+        (tf.Cohere2Config(**SIZES, sliding_window_pattern=2), [True, False] * 2),
+        (
+            tf.Exaone4Config(
+                **SIZES,
+                sliding_window=6,
+                layer_types=["sliding_attention", "full_attention"] * 2,
+            ),
+            [True, False] * 2,
+        ),
+        (
+            tf.Exaone4Config(**SIZES, sliding_window=None, layer_types=["full_attention"] * 4),
+            [True] * 4,
+        ),
+    ],
+    ids=["smollm3", "cohere2", "exaone4", "exaone4_without_windows"],
+)
+def test_layers_without_rotation_have_no_frequency(config, rotates):
+    found = frequencies(config)
+    assert [bool(np.isfinite(f).all()) for f in found] == rotates
+
+
+def test_falcon_with_alibi_has_no_frequencies_and_colliding_tables_are_unknown():
+    sizes = {key: value for key, value in SIZES.items() if key != "head_dim"}
+    assert all(f.size == 0 for f in frequencies(tf.FalconConfig(**sizes, alibi=True)))
+    model = tiny(tf.LlamaConfig, num_key_value_heads=2)
+    model.second = torch.nn.Module()
+    model.second.register_buffer("inv_freq", 2 * model.rotary_emb.inv_freq)
+    layout = rotary_of(model, {"x": model.layers[0].self_attn}, 8)["x"]
+    assert layout.component is None
+    assert np.isnan(layout.frequency).all()

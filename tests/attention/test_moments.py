@@ -15,30 +15,29 @@ from attention_wavelets.attention.rows import Call, Rows
 def test_causal_moments_equal_those_of_the_whole_matrix(length):
     query, key = _states(length, length)
     cross, first = plain_moments(query, key, causal=True)
-    weight = torch.tril(torch.einsum("bkgqd,bknd->bkgqn", query, key).double())
-    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query.double(), key.double())
+    weight = torch.tril(torch.einsum("bkgqd,bknd->bkgqn", query, key))
+    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query, key)
     allowed = torch.ones(length, length, dtype=torch.float64).tril()
-    seen = torch.einsum("qn,bkgqd,bknd->bkgd", allowed, query.double(), key.double())
-    # Sums of terms that cancel: the tolerance is in units of their typical size.
-    torch.testing.assert_close(cross, expected, rtol=1e-5, atol=1e-5 * length)
-    torch.testing.assert_close(first, seen, rtol=1e-5, atol=1e-5 * length)
+    seen = torch.einsum("qn,bkgqd,bknd->bkgd", allowed, query, key)
+    torch.testing.assert_close(cross, expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(first, seen, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (20, 20), (7, 30), (30, 7)])
 def test_moments_without_a_mask_equal_those_of_the_whole_matrix(queries, keys):
     query, key = _states(queries, keys)
     cross, first = plain_moments(query, key, causal=False)
-    weight = torch.einsum("bkgqd,bknd->bkgqn", query.double(), key.double())
-    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query.double(), key.double())
-    seen = torch.einsum("bkgqd,bknd->bkgd", query.double(), key.double())
-    torch.testing.assert_close(cross, expected, rtol=1e-5, atol=1e-4)
-    torch.testing.assert_close(first, seen, rtol=1e-5, atol=1e-4)
+    weight = torch.einsum("bkgqd,bknd->bkgqn", query, key)
+    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query, key)
+    seen = torch.einsum("bkgqd,bknd->bkgd", query, key)
+    torch.testing.assert_close(cross, expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(first, seen, rtol=1e-11, atol=1e-11)
 
 
 def _states(queries, keys):
     generator = torch.Generator().manual_seed(0)
-    query = torch.randn(2, 3, 2, queries, 8, generator=generator)
-    return query, torch.randn(2, 3, keys, 8, generator=generator)
+    query = torch.randn(2, 3, 2, queries, 8, generator=generator, dtype=torch.float64)
+    return query, torch.randn(2, 3, keys, 8, generator=generator, dtype=torch.float64)
 
 
 @pytest.mark.parametrize(

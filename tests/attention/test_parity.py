@@ -1,116 +1,25 @@
 """Every supported architecture against transformers' own eager attention, left padding included."""
 
-import numpy as np
 import pytest
 import torch
 import transformers as tf
 
-from attention_wavelets.attention.capture import CHUNK_BYTES, attention_path, capturing
+from attention_wavelets.attention.capture import attention_path, capturing
+from attention_wavelets.errors import PipelineError
+from helpers.families import (
+    BIDIRECTIONAL,
+    FAMILIES,
+    HOOKED,
+    PAD,
+    POSITIONS,
+    VOCABULARY,
+    build,
+    inputs,
+    sharpen,
+)
 
-VOCABULARY, POSITIONS, PAD = 64, 24, 6
-COMMON = {
-    "vocab_size": VOCABULARY,
-    "hidden_size": 32,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "intermediate_size": 48,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-}
-GROUPED = COMMON | {"num_key_value_heads": 2}
-WINDOWED = GROUPED | {"head_dim": 8, "sliding_window": 7}
-OLD = {"vocab_size": VOCABULARY, "n_layer": 4, "n_head": 4, "bos_token_id": 1, "eos_token_id": 2}
-
-# Name -> configuration of a tiny model.
-FAMILIES = {
-    "gpt_neox": lambda: tf.GPTNeoXConfig(**COMMON, rotary_pct=0.25),
-    "llama": lambda: tf.LlamaConfig(**GROUPED),
-    "mistral": lambda: tf.MistralConfig(**GROUPED, sliding_window=7),
-    "qwen2": lambda: tf.Qwen2Config(**GROUPED),
-    "qwen3": lambda: tf.Qwen3Config(**GROUPED, head_dim=8),
-    "gemma2": lambda: tf.Gemma2Config(**WINDOWED, attn_logit_softcapping=5.0),
-    "gemma3": lambda: tf.Gemma3TextConfig(
-        **WINDOWED, layer_types=["sliding_attention", "full_attention"] * 2
-    ),
-    "smollm3": lambda: tf.SmolLM3Config(**GROUPED, no_rope_layer_interval=2),
-    "olmo2": lambda: tf.Olmo2Config(**GROUPED),
-    "phi": lambda: tf.PhiConfig(**COMMON, partial_rotary_factor=0.5),
-    "gpt_oss": lambda: tf.GptOssConfig(**WINDOWED, num_local_experts=2, num_experts_per_tok=1),
-    "gpt2": lambda: tf.GPT2Config(**OLD, n_embd=32, pad_token_id=0),
-    "opt": lambda: tf.OPTConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        ffn_dim=48,
-        word_embed_proj_dim=32,
-        max_position_embeddings=64,
-        pad_token_id=0,
-    ),
-    "bert": lambda: tf.BertConfig(**COMMON),
-    "roberta": lambda: tf.RobertaConfig(**COMMON, max_position_embeddings=64),
-    "modernbert": lambda: tf.ModernBertConfig(
-        **COMMON, local_attention=6, cls_token_id=1, sep_token_id=2
-    ),
-    "bloom": lambda: tf.BloomConfig(**OLD, hidden_size=32, pad_token_id=0),
-    "mpt": lambda: tf.MptConfig(
-        vocab_size=VOCABULARY, d_model=32, n_layers=4, n_heads=4, max_seq_len=64
-    ),
-    "falcon": lambda: tf.FalconConfig(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=4, num_attention_heads=4
-    ),
-    "falcon_alibi": lambda: tf.FalconConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        alibi=True,
-    ),
-    "roformer": lambda: tf.RoFormerConfig(**COMMON, embedding_size=32, is_decoder=False),
-    "gptj": lambda: tf.GPTJConfig(**OLD, n_embd=32, rotary_dim=4, n_positions=64),
-    "gpt_neo": lambda: tf.GPTNeoConfig(
-        vocab_size=VOCABULARY,
-        hidden_size=32,
-        num_layers=4,
-        num_heads=4,
-        attention_types=[[["global", "local"], 2]],
-        window_size=7,
-        max_position_embeddings=64,
-        bos_token_id=1,
-        eos_token_id=2,
-    ),
-    "codegen": lambda: tf.CodeGenConfig(**OLD, n_embd=32, rotary_dim=4, n_positions=64),
-}
-HOOKED = {"bloom", "mpt", "falcon", "falcon_alibi", "roformer", "gptj", "gpt_neo", "codegen"}
 # SDPA has neither softcap nor learned sinks.
 ONLY_EAGER = {"gemma2", "gpt_oss"}
-BIDIRECTIONAL = {"bert", "roberta", "modernbert", "roformer"}
-
-
-def sharpen(model, seed=0):
-    """Larger weights than at the start of training, so that attention is far from uniform."""
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.15 * torch.randn_like(parameter))
-    return model.eval()
-
-
-def build(name):
-    torch.manual_seed(0)
-    # Falcon chooses its attention once and for all when it is built.
-    options = {"attn_implementation": "eager"} if name.startswith("falcon") else {}
-    return sharpen(tf.AutoModel.from_config(FAMILIES[name](), **options))
-
-
-def inputs(padded):
-    """Three sequences; padded: the first one has `PAD` tokens less, on the left."""
-    ids = torch.as_tensor(np.random.default_rng(0).integers(3, VOCABULARY, (3, POSITIONS)))
-    mask = torch.ones_like(ids)
-    if padded:
-        ids[0, :PAD], mask[0, :PAD] = 0, 0
-    return {"input_ids": ids, "attention_mask": mask}
 
 
 def run(model, implementation, arguments, **options):
@@ -223,18 +132,52 @@ def test_two_placements_of_one_model_give_the_same_attention(tmp_path):
         torch.testing.assert_close(matrix, expected[name], rtol=0, atol=1e-6)
 
 
-def test_half_precision_weights_give_float32_attention_close_to_that_of_rounded_weights():
-    model, arguments = build("llama"), inputs(False)
-    half = build("llama").to(torch.bfloat16)
-    rounded = model.to(torch.bfloat16).to(torch.float32)
-    _, expected = captured(rounded, arguments)
-    _, found = captured(half, arguments)
-    first = next(iter(found))
-    assert found[first].dtype == torch.float32
-    # Probabilities are not rounded to bfloat16: their rows sum to 1 as float32 does.
-    torch.testing.assert_close(found[first].sum(-1), torch.ones(3, 4, POSITIONS), rtol=0, atol=1e-6)
-    assert float((found[first] - expected[first]).abs().max()) < 0.1
+@pytest.mark.parametrize("name", sorted(FAMILIES))
+def test_a_single_padded_sequence_is_that_of_a_batch(name):
+    model, arguments = build(name), inputs(True)
+    _, several = captured(model, arguments)
+    one = {key: value[:1] for key, value in arguments.items()}
+    output, alone = captured(model, one)
+    assert output.last_hidden_state.isfinite().all()
+    for key, matrix in alone.items():
+        assert matrix.isfinite().all()
+        assert not matrix[:, :, PAD:, :PAD].any()
+        difference = (matrix - several[key][:1])[:, :, PAD:].abs().max()
+        assert float(difference) < 1e-5
 
 
-def test_every_device_has_a_size_of_chunk():
-    assert set(CHUNK_BYTES) == {"cpu", "cuda"}
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss", "mistral", "bert"])
+def test_half_precision_states_are_multiplied_and_normalised_in_float32(name, dtype):
+    model, found = build(name).to(dtype), []
+
+    def compare(rows):
+        call = rows.call
+        key = call.key.double().repeat_interleave(call.groups, dim=1)
+        query = call.query[:, :, rows.start : rows.stop].double()
+        logits = torch.matmul(query, key.transpose(2, 3)) * call.scale
+        cap = getattr(model.config, "attn_logit_softcapping", None)
+        logits = logits if cap is None else torch.tanh(logits / cap) * cap
+        allowed = call.mask.rows(rows.start, rows.stop, logits.device)
+        logits = logits.masked_fill(~allowed, -torch.inf)
+        if name == "gpt_oss":
+            sinks = call.module.sinks.double()[None, :, None, None]
+            logits = torch.cat([logits, sinks.expand(*logits.shape[:3], 1)], dim=-1)
+        expected = logits.softmax(-1)[..., : rows.probabilities.shape[3]]
+        assert rows.probabilities.dtype == torch.float32
+        found.append(float((rows.probabilities - expected).abs().max()))
+
+    with torch.inference_mode(), capturing(model, compare):
+        model(**inputs(False))
+    assert len(found) == 4
+    # Half-precision probabilities would be off by 1e-3 (bfloat16) or 2e-4 (float16).
+    assert max(found) < 2e-6
+
+
+def test_half_precision_of_a_family_that_rounds_its_attention_is_refused():
+    model = build("gpt_neo").to(torch.bfloat16)
+    with (
+        pytest.raises(PipelineError, match=r"GPTNeoSelfAttention.*rounded to bfloat16.*float32"),
+        capturing(model, lambda _rows: None),
+    ):
+        pass

@@ -11,7 +11,7 @@ import transformers as tf
 from attention_wavelets.attention.plan import plan_batches, with_less_memory
 from attention_wavelets.errors import PipelineError
 
-FACTS = {"heads": 4, "head_size": 8, "hidden_size": 32}
+FACTS = {"heads": 4, "head_size": 8, "hidden_size": 32, "model_type": "llama"}
 
 
 def model():
@@ -30,8 +30,14 @@ def test_a_pass_is_as_large_as_asked_where_memory_suffices():
     plan = plan_batches(model(), FACTS, 96, 1024, None)
     assert plan.batch_tokens == 1024
     assert plan.weights == 4 * sum(p.numel() for p in model().parameters())
-    assert "1,024" in plan.sentence(50_000, 1000.0)
-    assert "0.8 minutes" in plan.sentence(50_000, 1000.0)
+    assert "50,000 tokens in passes of up to 1,024" in plan.sentence(50_000)
+
+
+def test_a_family_read_from_eager_attention_counts_its_whole_matrices():
+    interface = plan_batches(model(), FACTS, 512, 1024, None)
+    hooked = plan_batches(model(), FACTS | {"model_type": "bloom"}, 512, 1024, None)
+    # Two sequences, four heads, float32: at least the logits, the probabilities and a copy.
+    assert hooked.memory - interface.memory >= 3 * 4 * 2 * 4 * 512**2
 
 
 def test_a_pass_shrinks_to_the_memory_that_is_free():
@@ -39,6 +45,7 @@ def test_a_pass_shrinks_to_the_memory_that_is_free():
     small, large = (plan_batches(model(), FACTS, 96, 10**6, f) for f in (free, 2 * free))
     assert 96 <= small.batch_tokens < large.batch_tokens < 10**6
     assert small.activations + small.chunk <= free
+    assert small.chunk_bytes <= free / 8
 
 
 def test_a_sequence_that_cannot_fit_is_refused_before_the_run():

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from inspect import signature
 from typing import Any
 
 import torch
@@ -22,23 +23,29 @@ from attention_wavelets.attention.mask import LazyMask, build_mask
 from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["BACKEND", "CHUNK_BYTES", "HOOKED", "Observer", "attention_path", "capturing"]
+__all__ = [
+    "BACKEND",
+    "CHUNK_BYTES",
+    "HOOKED",
+    "Observer",
+    "attention_path",
+    "capturing",
+    "refuse_rounded",
+]
 
 # transformers gives names that contain "sdpa", "flash" or a slash a meaning of their own.
 BACKEND = "wavelet_capture"
 
-# Attention classes outside the interface whose second output is the probabilities.
-HOOKED = frozenset(
-    {
-        "BloomAttention",
-        "CodeGenAttention",
-        "FalconAttention",
-        "GPTJAttention",
-        "GPTNeoSelfAttention",
-        "MptAttention",
-        "RoFormerSelfAttention",
-    }
-)
+# Attention classes outside the interface whose second output is the probabilities, by `model_type`.
+HOOKED = {
+    "bloom": "BloomAttention",
+    "codegen": "CodeGenAttention",
+    "falcon": "FalconAttention",
+    "gptj": "GPTJAttention",
+    "gpt_neo": "GPTNeoSelfAttention",
+    "mpt": "MptAttention",
+    "roformer": "RoFormerSelfAttention",
+}
 
 # Bytes of one chunk of float32 probabilities: large enough that calls cost little, small enough to
 # stay in a processor's cache between the passes over it.
@@ -94,6 +101,12 @@ def captured_attention(
             type(module).__name__,
             "this architecture builds its own mask; report it",
         )
+    if _capture is not None and torch.is_grad_enabled():
+        raise PipelineError(
+            "attention is captured without gradients",
+            type(module).__name__,
+            "run the model inside torch.inference_mode() or torch.no_grad()",
+        )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
     output: Tensor | None = None
     if attention_mask.plain and softcap is None and position_bias is None and s_aux is None:
@@ -148,7 +161,7 @@ def _fused(query: Tensor, key: Tensor, value: Tensor, scale: float, **options: A
 
 
 def _chunks(call: Call) -> Iterator[tuple[int, int]]:
-    """Ranges of queries whose probabilities fit in a chunk; of a causal layer they may grow."""
+    """Ranges of queries whose probabilities fit in a chunk; one query at least."""
     assert call.query is not None
     limit = _capture.chunk_bytes if _capture is not None else None
     if limit is None:
@@ -206,8 +219,8 @@ def _rows(call: Call, start: int, stop: int, special: _Special) -> Rows:
         hidden = ~call.mask.rows(start, stop, products.device, range(edge, keys))
         logits[..., edge:].masked_fill_(hidden, -torch.inf)
     if _capture is None or not _capture.products:
-        return Rows(call, start, _softmax(logits, special.sinks, hidden), hidden=hidden)
-    probabilities = _softmax(logits, special.sinks, hidden)
+        return Rows(call, start, _softmax(logits, special.sinks, call.mask, hidden), hidden=hidden)
+    probabilities = _softmax(logits, special.sinks, call.mask, hidden)
     # The largest entry never underflows, so it gives the log-sum-exp.
     log_sum = logits.amax(-1) - probabilities.amax(-1).log()
     if hidden is not None:
@@ -216,14 +229,14 @@ def _rows(call: Call, start: int, stop: int, special: _Special) -> Rows:
     return Rows(call, start, probabilities, products, logits, log_sum, hidden)
 
 
-def _softmax(logits: Tensor, sinks: Tensor | None, hidden: Tensor | None) -> Tensor:
+def _softmax(logits: Tensor, sinks: Tensor | None, mask: LazyMask, hidden: Tensor | None) -> Tensor:
     """Softmax over keys; a learned sink logit takes its share and is dropped again."""
     if sinks is not None:
         column = sinks.float().reshape(1, -1, 1, 1).expand(*logits.shape[:3], 1)
         return torch.softmax(torch.cat([logits, column], dim=-1), dim=-1)[..., :-1]
     out = _buffer("probabilities", logits.shape, logits)
     probabilities = torch.softmax(logits, dim=-1, out=out)
-    if hidden is not None and hidden.shape[0] > 1:
+    if hidden is not None and not mask.plain:
         # A query of padding sees no key at all.
         probabilities.masked_fill_(hidden.all(-1, keepdim=True), 0)
     return probabilities
@@ -259,7 +272,7 @@ def attention_path(model_class: type[nn.Module], module_classes: set[str]) -> st
     PipelineError
         If neither path serves it; the message names the class.
     """
-    if module_classes & HOOKED:
+    if module_classes & set(HOOKED.values()):
         return "hook"
     probe = getattr(model_class, "_can_set_attn_implementation", None)
     if probe is not None and probe():
@@ -268,8 +281,18 @@ def attention_path(model_class: type[nn.Module], module_classes: set[str]) -> st
         f"attention of {model_class.__name__} cannot be captured",
         "model",
         "it neither uses transformers' attention interface nor is among the hooked classes "
-        + ", ".join(sorted(HOOKED)),
+        + ", ".join(sorted(HOOKED.values())),
     )
+
+
+def refuse_rounded(model_type: str, dtype: torch.dtype, where: str) -> None:
+    """Refuse half precision where attention can only be read as the model itself computes it."""
+    if model_type in HOOKED and dtype != torch.float32:
+        raise PipelineError(
+            f"{HOOKED[model_type]} hands out its attention rounded to {str(dtype)[6:]}",
+            where,
+            "set `dtype: float32` for this model",
+        )
 
 
 @contextmanager
@@ -301,17 +324,22 @@ def capturing(
     global _capture
     path = attention_path(type(model), {type(module).__name__ for module in model.modules()})
     if path == "hook":
+        dtype = next(model.parameters()).dtype
+        refuse_rounded(model.config.model_type, dtype, type(model).__name__)
         with _hooks(model, observer):
             yield path
         return
-    before = model.config._attn_implementation
+    before = model.config._attn_implementation, torch.get_float32_matmul_precision(), _capture
     model.set_attn_implementation(BACKEND)
+    # TF32 would round operands to 10 bits.
+    torch.set_float32_matmul_precision("highest")
     _capture = _Capture(observer, products, chunk_bytes)
     try:
         yield path
     finally:
-        _capture = None
-        model.set_attn_implementation(before)
+        implementation, precision, _capture = before
+        torch.set_float32_matmul_precision(precision)
+        model.set_attn_implementation(implementation)
 
 
 @contextmanager
@@ -319,7 +347,7 @@ def _hooks(model: nn.Module, observer: Observer) -> Iterator[None]:
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
 
-    def read(module: nn.Module, _inputs: Any, output: Any) -> None:
+    def read(module: nn.Module, given: Any, named: Any, output: Any) -> None:
         weights = output[1] if isinstance(output, tuple) and len(output) > 1 else None
         if not isinstance(weights, Tensor) or weights.ndim != 4:
             raise PipelineError(
@@ -327,12 +355,13 @@ def _hooks(model: nn.Module, observer: Observer) -> Iterator[None]:
                 "model",
                 "load the model with attn_implementation='eager'",
             )
-        observer(_hooked_rows(module, weights.float()))
+        inputs = signature(module.forward).bind(*given, **named).arguments
+        observer(_hooked_rows(module, weights, inputs.get("attention_mask")))
 
     handles = [
-        module.register_forward_hook(read)
+        module.register_forward_hook(read, with_kwargs=True)
         for module in model.modules()
-        if type(module).__name__ in HOOKED
+        if type(module).__name__ in HOOKED.values()
     ]
     try:
         yield
@@ -342,10 +371,29 @@ def _hooks(model: nn.Module, observer: Observer) -> Iterator[None]:
         model.set_attn_implementation(before)
 
 
-def _hooked_rows(module: nn.Module, probabilities: Tensor) -> Rows:
+def _hooked_rows(module: nn.Module, probabilities: Tensor, mask: Tensor | None) -> Rows:
     """All rows of a layer at once; these layers hand out nothing else."""
     batch, heads, queries, keys = probabilities.shape
-    later = torch.ones(queries, keys, dtype=torch.bool, device=probabilities.device).triu(1)
-    causal = not bool((probabilities * later).any())
+    # Of these families RoFormer alone may look ahead.
+    causal = bool(getattr(module, "is_decoder", True))
+    hidden = probabilities.new_zeros(1, 1, queries, keys, dtype=torch.bool)
+    if causal:
+        hidden = hidden.logical_not().triu(1 + keys - queries)
+    if mask is not None:
+        # Falcon's with ALiBi is one per head, but hides the same keys in all of them.
+        hidden = hidden | _hides(module, mask[:, :1])
+    if getattr(module, "attention_type", None) == "local":
+        # GPT-Neo adds its window inside the layer.
+        bias: Any = module.bias
+        hidden = hidden | ~bias[:, :, keys - queries : keys, :keys]
+    nothing = hidden.all(-1, keepdim=True)
+    probabilities = probabilities.masked_fill(nothing, 0)
     call = Call(module, batch, heads, queries, keys, causal)
-    return Rows(call, 0, probabilities, hidden=later[None, None] if causal else None)
+    return Rows(call, 0, probabilities, hidden=hidden if bool(hidden.any()) else None)
+
+
+def _hides(module: nn.Module, mask: Tensor) -> Tensor:
+    """What a layer's own mask hides: MPT's is true there, others' are false or very negative."""
+    if type(module).__name__ == "MptAttention":
+        return mask.bool()
+    return ~mask if mask.dtype == torch.bool else mask < torch.finfo(mask.dtype).min / 2

@@ -55,10 +55,11 @@ class Locality(Sums):
         previous = self.total("profile")[..., 1 + (0 if self.shape.causal else self.shape.keys - 1)]
         # Rounding must not push the end of a sum below the share it is compared with.
         held = reach >= SPAN * reach[..., -1:] * (1 - 1e-9)
+        span = held.double().argmax(-1).double()
         return {
             "local_mass": reach[..., ends] / queries,
             "previous_token": previous / (queries - 1),
-            "effective_span": held.double().argmax(-1).double(),
+            "effective_span": span.where(held[..., -1], torch.nan),
         }
 
 
@@ -102,39 +103,49 @@ class Sink(Sums):
     sink_rate
         1 where that exceeds `SINK_THRESHOLD`, else 0; its mean over sequences is the rate.
     sink_rate_anywhere
-        The same for the most important key of those that at least half of the queries see.
+        The same for the most important key of those that at least half as many queries see as see
+        the key seen most. Keys that one or two late queries see would be "important" by chance.
     """
 
     def update(self, rows: Rows) -> None:
         part = rows.received
         total = self.room("received", (*part.shape[:2], self.shape.keys), part.device)
         total[..., : part.shape[-1]] += part
+        hidden = rows.hidden
+        batch = 1 if hidden is None else hidden.shape[0]
+        seen = self.room("seen", (batch, 1, self.shape.keys), part.device)
+        seen[..., : part.shape[-1]] += rows.stop - rows.start
+        if hidden is not None:
+            seen[..., part.shape[-1] - hidden.shape[-1] : part.shape[-1]] -= hidden.sum(2)
 
     def finalize(self) -> dict[str, Tensor]:
-        """Importance in [0, 1]; rates 0 or 1."""
-        received = self.total("received")
-        queries = self.shape.queries
-        seen = torch.full((self.shape.keys,), float(queries), device=received.device)
-        if self.shape.causal:
-            seen = seen - torch.arange(self.shape.keys, device=received.device)
-        importance = received / seen
-        most = importance[..., seen >= queries / 2].amax(-1)
+        """Importance in [0, 1]; rates 0 or 1. NaN where no query sees the key."""
+        seen = self.total("seen")
+        importance = self.total("received") / seen
+        often = seen >= seen.amax(-1, keepdim=True) / 2
+        most = importance.where(often, -torch.inf).amax(-1)
         return {
             "sink_importance": importance[..., 0],
-            "sink_rate": (importance[..., 0] > SINK_THRESHOLD).double(),
-            "sink_rate_anywhere": (most > SINK_THRESHOLD).double(),
+            "sink_rate": _exceeds(importance[..., 0]),
+            "sink_rate_anywhere": _exceeds(most),
         }
+
+
+def _exceeds(importance: Tensor) -> Tensor:
+    rate = (importance > SINK_THRESHOLD).double()
+    return rate.where(importance.isfinite(), torch.nan)
 
 
 class RowEntropy(Sums):
     """Mean over queries of a row's entropy divided by the logarithm of how many keys it may see.
 
-    Queries that may see one key only have no entropy and are left out.
+    Of a row that sums to less than 1 (learned sinks) it is that of the row divided by its sum.
+    Queries that may see one key only, or attend to none, have no entropy and are left out.
     """
 
     def update(self, rows: Rows) -> None:
         counts = rows.allowed_counts.to(torch.float64)
-        some = (counts > 1).expand(rows.entropy.shape)
+        some = (counts > 1) & (rows.mass != 0)
         share = torch.where(some, rows.entropy / counts.log(), 0.0)
         self.accumulate({"share": share.sum(-1), "queries": some.sum(-1)})
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attention_wavelets.attention.capture import capturing
 from attention_wavelets.attention.facts import FactSpec, needs_products
-from attention_wavelets.attention.probes import ProbeSpec
+from attention_wavelets.attention.probes import ProbeSpec, Received
 from attention_wavelets.attention.reducers import Shape
 from attention_wavelets.attention.rotary import Rotary, rotary_of
 from attention_wavelets.attention.rows import Call, Rows
@@ -146,6 +146,7 @@ def run_batch(
         return {
             **{("probe", key): spec.reducer(shape) for key, spec in probes.items()},
             **{("fact", key): spec.make(shape, rotary[name]) for key, spec in facts.items()},
+            "finite": Received(shape),
         }
 
     found = reduce_attention(
@@ -155,13 +156,13 @@ def run_batch(
         products=needs_products(facts.values()),
         chunk_bytes=chunk_bytes,
     )
+    for name, made in found.items():
+        _refuse_not_finite(made["finite"].finalize(), f"{label}, layer {name}", first)
     signals: dict[str, np.ndarray] = {}
     mass: dict[str, np.ndarray] = {}
     for key in probes:
-        layers = {name: made["probe", key].finalize() for name, made in found.items()}
-        for name, total in layers.items():
-            _refuse_not_finite(total, f"{label}, layer {name}", first)
-        signals[key], mass[key] = _normalised(_stack(layers.values()))
+        totals = _stack(made["probe", key].finalize() for made in found.values())
+        signals[key], mass[key] = _normalised(totals)
     numbers: dict[str, np.ndarray] = {}
     for key in facts:
         layers = [made["fact", key].finalize() for made in found.values()]
@@ -184,7 +185,7 @@ def _normalised(raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _refuse_not_finite(total: Tensor, where: str, first: int) -> None:
-    finite = total.flatten(2).isfinite().all(-1)
+    finite = total.isfinite().all(-1)
     if not bool(finite.all()):
         sequence, head = (~finite).nonzero()[0].tolist()
         raise PipelineError(

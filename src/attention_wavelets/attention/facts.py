@@ -110,7 +110,8 @@ class LogitVariance(Sums):
 
     The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
     mask allows the shares Cov(s_c, s) / Var(s) sum to 1. A share can be negative. The moments come
-    from sum_k s[q, k] k[k], so no product is kept per pair.
+    from sum_k s[q, k] k[k], so no product is kept per pair; they are float64, as the mean of
+    products can be much larger than their deviation.
     """
 
     def __init__(self, shape: Shape, rotary: Rotary) -> None:
@@ -119,7 +120,7 @@ class LogitVariance(Sums):
 
     def update(self, rows: Rows) -> None:
         call = rows.call
-        if rows.products is None or call.query is None or call.mask is None:
+        if rows.products is None or call.query is None or call.key is None or call.mask is None:
             unknown = rows.probabilities.new_full((call.batch, call.heads, 1), torch.nan)
             self.accumulate({"cross": unknown, "first": unknown, "pairs": unknown[..., 0]})
             return
@@ -128,15 +129,16 @@ class LogitVariance(Sums):
                 return
             # From queries and keys alone, of the whole layer at once.
             causal = call.mask.plain == "causal"
-            query = (call.query.float() * call.scale).unflatten(1, (-1, call.groups))
-            cross, first = (part.flatten(1, 2) for part in plain_moments(query, call.key32, causal))
+            query = (call.query.double() * call.scale).unflatten(1, (-1, call.groups))
+            moments = plain_moments(query, call.key.double(), causal)
+            cross, first = (part.flatten(1, 2) for part in moments)
             pairs = _count_pairs(call.queries, call.keys, causal)
             counted = first.new_full((call.batch, call.heads), pairs, dtype=torch.float64)
         else:
-            query = call.query[:, :, rows.start : rows.stop].float() * call.scale
-            keys = call.key32[:, :, : rows.products.shape[3]]
-            weighted = call.per_head(torch.matmul(call.grouped(rows.products), keys))
-            seen = _for_each_head(torch.matmul(rows.allowed.float(), keys), call.heads)
+            query = call.query[:, :, rows.start : rows.stop].double() * call.scale
+            keys = call.key[:, :, : rows.products.shape[3]].double()
+            weighted = call.per_head(torch.matmul(call.grouped(rows.products.double()), keys))
+            seen = _for_each_head(torch.matmul(rows.allowed.double(), keys), call.heads)
             cross, first = (query * weighted).sum(dim=2), (query * seen).sum(dim=2)
             counted = rows.allowed_counts.sum(-1).expand(call.batch, call.heads)
         self.accumulate({"cross": cross, "first": first, "pairs": counted})
@@ -163,9 +165,9 @@ def plain_moments(query: Tensor, key: Tensor, causal: bool) -> tuple[Tensor, Ten
     Parameters
     ----------
     query
-        Scaled, float32 (batch, key head, group, position, size).
+        Scaled, float64 (batch, key head, group, position, size).
     key
-        float32 (batch, key head, position, size).
+        float64 (batch, key head, position, size).
 
     Returns
     -------
@@ -175,20 +177,17 @@ def plain_moments(query: Tensor, key: Tensor, causal: bool) -> tuple[Tensor, Ten
     if not causal:
         outer = torch.matmul(key.transpose(2, 3), key)[:, :, None]
         total = key.sum(dim=2)[:, :, None, None]
-        return (
-            (query * torch.matmul(query, outer)).sum(dim=3, dtype=torch.float64),
-            (query * total).sum(dim=3, dtype=torch.float64),
-        )
+        return (query * torch.matmul(query, outer)).sum(dim=3), (query * total).sum(dim=3)
     batch, heads, groups, _, size = query.shape
-    cross, first = torch.zeros(2, batch, heads, groups, size, dtype=torch.float64).to(query.device)
-    # Sums over the keys before the block: float32 inside a block, float64 across them.
-    outer = torch.zeros(batch, heads, size, size, dtype=torch.float64, device=query.device)
-    total = outer.new_zeros(batch, heads, 1, size)
+    cross, first = query.new_zeros(2, batch, heads, groups, size)
+    # Sums over the keys before the block.
+    outer = query.new_zeros(batch, heads, size, size)
+    total = query.new_zeros(batch, heads, 1, size)
     for q, k in zip(query.split(_BLOCK, dim=3), key.split(_BLOCK, dim=2), strict=True):
         flat = q.flatten(2, 3)
         own = torch.matmul(flat, k.transpose(2, 3)).unflatten(2, (groups, -1)).tril_()
-        weighted = torch.matmul(flat, outer.float()) + torch.matmul(own.flatten(2, 3), k)
-        seen = k.cumsum(dim=2) + total.float()
+        weighted = torch.matmul(flat, outer) + torch.matmul(own.flatten(2, 3), k)
+        seen = k.cumsum(dim=2) + total
         cross += (q * weighted.view_as(q)).sum(dim=3)
         first += (q * seen[:, :, None]).sum(dim=3)
         outer += torch.matmul(k.transpose(2, 3), k)
@@ -222,7 +221,7 @@ class LogitLags(Sums):
         part = lag_rows(rows.logits, rows.start, self.shape)
         if part is None:
             return
-        if rows.call.mask is not None and not rows.call.mask.plain:
+        if rows.call.mask is None or not rows.call.mask.plain:
             allowed = lag_rows(rows.allowed, rows.start, self.shape)
             assert allowed is not None
             seen = allowed.all(-1).all(-1).expand(part.shape[:2])

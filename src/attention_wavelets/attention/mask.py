@@ -31,6 +31,8 @@ class LazyMask:
         Position of the first query and key.
     plain
         "causal" or "full" where the mask is exactly that and a fused kernel can serve, else "".
+    home
+        Device of the tensors that `allowed` reads; None where it reads none.
     """
 
     def __init__(
@@ -42,20 +44,25 @@ class LazyMask:
         query_offset: int,
         key_offset: int,
         plain: str,
+        home: torch.device | None = None,
     ) -> None:
         self.allowed = allowed
         self.batch, self.queries, self.keys = batch, queries, keys
         self.query_offset, self.key_offset = query_offset, key_offset
         self.plain = plain
+        self.home = home
 
     @property
     def causal(self) -> bool:
         """Whether no query may see the key after it."""
+        if self.plain:
+            return self.plain == "causal"
         query = torch.arange(min(self.queries, self.keys - 1))
         zero = torch.zeros(1, dtype=torch.long)
         sequence = torch.arange(self.batch)[:, None]
         after = self.query_offset + query + 1
-        seen = self.allowed(sequence, zero, self.query_offset + query[None, :], after[None, :])
+        places = (sequence, zero, self.query_offset + query[None, :], after[None, :])
+        seen = self.allowed(*(place.to(self.home) for place in places))
         return not bool(seen.any())
 
     def rows(
@@ -66,12 +73,14 @@ class LazyMask:
         (batch, 1, R, keys), or (1, 1, R, keys) where it is the same for all sequences.
         """
         keys = range(self.keys) if keys is None else keys
-        sequence = torch.arange(self.batch, device=device)[:, None, None, None]
-        head = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=device)
-        query = torch.arange(start, stop, device=device)[None, None, :, None] + self.query_offset
-        key = torch.arange(keys.start, keys.stop, device=device)[None, None, None, :]
+        # A model spread over devices hands every layer the padding of the first one.
+        home = self.home or device
+        sequence = torch.arange(self.batch, device=home)[:, None, None, None]
+        head = torch.zeros(1, 1, 1, 1, dtype=torch.long, device=home)
+        query = torch.arange(start, stop, device=home)[None, None, :, None] + self.query_offset
+        key = torch.arange(keys.start, keys.stop, device=home)[None, None, None, :]
         mask = self.allowed(sequence, head, query, key + self.key_offset)
-        return mask.expand(-1, 1, stop - start, len(keys))
+        return mask.expand(-1, 1, stop - start, len(keys)).to(device)
 
 
 def build_mask(
@@ -99,4 +108,5 @@ def build_mask(
         if padding is None
         else and_masks(mask_function, padding_mask_function(padding))
     )
-    return LazyMask(allowed, batch_size, q_length, kv_length, q_offset, kv_offset, plain)
+    home = None if padding is None else padding.device
+    return LazyMask(allowed, batch_size, q_length, kv_length, q_offset, kv_offset, plain, home)

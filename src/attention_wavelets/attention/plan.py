@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -11,10 +10,10 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from attention_wavelets.attention.capture import CHUNK_BYTES
+from attention_wavelets.attention.capture import CHUNK_BYTES, HOOKED
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["Plan", "plan_batches", "rate", "with_less_memory"]
+__all__ = ["Plan", "plan_batches", "with_less_memory"]
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -29,11 +28,14 @@ class Plan:
 
     batch_tokens
         Tokens per forward pass.
+    chunk_bytes
+        Size of a chunk of attention rows.
     weights, activations, chunk
         Bytes of the weights, of one layer's states in a pass, and of its attention rows.
     """
 
     batch_tokens: int
+    chunk_bytes: int
     weights: int
     activations: int
     chunk: int
@@ -43,12 +45,11 @@ class Plan:
         """Bytes in all, without the libraries."""
         return self.weights + self.activations + self.chunk
 
-    def sentence(self, tokens: int, per_second: float) -> str:
-        """What the user is told."""
-        minutes = tokens / per_second / 60
+    def sentence(self, tokens: int) -> str:
+        """What the user is told before the run."""
         return (
             f"{tokens:,} tokens in passes of up to {self.batch_tokens:,}, about "
-            f"{self.memory / 2**20:,.0f} MiB beside the libraries, about {minutes:.1f} minutes"
+            f"{self.memory / 2**20:,.0f} MiB beside the libraries"
         )
 
 
@@ -74,10 +75,14 @@ def plan_batches(
     # twice; queries, keys and values are repeated per head and keys held in float32 as well.
     heads = facts["heads"] * facts["head_size"]
     per_token = first.element_size() * (10 * facts["hidden_size"] + 4 * heads) + 4 * heads
+    if facts["model_type"] in HOOKED:
+        # Eager attention: a layer's logits, masked logits, probabilities and a copy of ours.
+        per_token += 4 * 4 * facts["heads"] * positions
+    chunk_bytes = CHUNK_BYTES.get(first.device.type, CHUNK_BYTES["cpu"])
+    if free is not None:
+        chunk_bytes = min(chunk_bytes, int(_SHARE * free) // 8)
     # Two buffers: products and probabilities.
-    chunk = 2 * max(
-        CHUNK_BYTES.get(first.device.type, CHUNK_BYTES["cpu"]), 4 * facts["heads"] * positions
-    )
+    chunk = 2 * max(chunk_bytes, 4 * facts["heads"] * positions)
     tokens = max(batch_tokens, positions)
     if free is not None:
         tokens = min(tokens, int(_SHARE * free - chunk) // per_token)
@@ -88,14 +93,7 @@ def plan_batches(
             type(model).__name__,
             "take shorter sequences, or a device with more memory",
         )
-    return Plan(tokens, weights, tokens * per_token, chunk)
-
-
-def rate(run: Callable[[], Any], tokens: int) -> float:
-    """Tokens per second of one call of `run`."""
-    start = time.perf_counter()
-    run()
-    return tokens / (time.perf_counter() - start)
+    return Plan(tokens, chunk_bytes, weights, tokens * per_token, chunk)
 
 
 def with_less_memory(run: Callable[[int], Result], count: int) -> tuple[Result, int]:

@@ -64,6 +64,8 @@ def lag_rows(matrix: Tensor, start: int, shape: Shape) -> Tensor | None:
 
     None where the chunk holds none of the queries.
     """
+    if shape.queries != shape.keys:
+        raise ValueError("lags need queries and keys of the same sequence")
     queries = lag_queries(shape)
     first = max(start, queries.start)
     last = min(start + matrix.shape[2], queries.stop)
@@ -190,6 +192,10 @@ def get_probe(kind: str, **options: Any) -> ProbeSpec:
 
 def check_rows(shape: Shape, probes: Mapping[str, ProbeSpec]) -> None:
     """Refuse a probe that asks for more rows than the second half of a sequence has."""
+    if shape.queries < 2:
+        raise PipelineError(
+            f"sequences have {shape.queries} token", "probes", "two is the least that has a lag"
+        )
     half = shape.queries - shape.queries // 2
     for name, spec in probes.items():
         if spec.options.get("rows", 0) > half:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -49,8 +49,11 @@ class Reducer(Protocol):
     def merge(self, other: Reducer) -> None:
         """Add what another reducer of the same shape has seen; `other` is left as it was."""
 
-    def finalize(self) -> Tensor:
-        """The unnormalised signal, float64 (batch, head, ...); can be called repeatedly."""
+    def finalize(self) -> Any:
+        """What was summed, float64 (batch, head, ...); can be called repeatedly.
+
+        Of a probe the unnormalised signal, of a fact a dict of numbers by name.
+        """
 
 
 class Sums:
@@ -77,7 +80,9 @@ class Sums:
 
     def merge(self, other: Reducer) -> None:
         assert isinstance(other, type(self))
-        self.accumulate(other.totals)
+        # Totals made while a model ran can be changed in this mode only.
+        with torch.inference_mode():
+            self.accumulate(other.totals)
 
     def total(self, name: str) -> Tensor:
         """One sum."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+
+from attention_wavelets.models.facts import rotary_layers, uses_alibi
 
 __all__ = ["Rotary", "rotary_of"]
 
@@ -23,7 +25,8 @@ class Rotary:
         For each dimension of a head its pair, in the model's own order (the fastest first);
         dimensions that do not turn have the number `pairs`. None where the layout is not known.
     frequency
-        Cycles per token of each pair; NaN in a layer that does not rotate.
+        Cycles per token of each pair; NaN in a layer that does not rotate, and where several
+        tables bear one name, so that it is not known which of them the layer uses.
     """
 
     component: np.ndarray | None
@@ -49,15 +52,33 @@ def rotary_of(model: nn.Module, modules: Mapping[str, nn.Module], size: int) -> 
         Size of a head.
     """
     config = model.config.get_text_config()
-    tables = {
-        name.rsplit(".", 1)[-1]: buffer.detach().double().cpu().numpy()
-        for name, buffer in model.named_buffers()
-        if name.endswith("inv_freq") and "original" not in name
+    tables = {} if uses_alibi(config) else _tables(model)
+    rotating = rotary_layers(config, int(config.num_hidden_layers))
+    return {
+        name: _layer(module, config, tables, rotating, size) for name, module in modules.items()
     }
-    return {name: _layer(module, config, tables, size) for name, module in modules.items()}
 
 
-def _layer(module: nn.Module, config: Any, tables: Mapping[str, np.ndarray], size: int) -> Rotary:
+def _tables(model: nn.Module) -> dict[str, np.ndarray]:
+    """Frequencies by the last part of their name, radians per token; NaN where they differ."""
+    tables: dict[str, np.ndarray] = {}
+    for path, buffer in model.named_buffers():
+        name = path.rsplit(".", 1)[-1]
+        if name.endswith("inv_freq") and "original" not in path:
+            table = buffer.detach().double().cpu().numpy()
+            known = tables.setdefault(name, table)
+            if not np.array_equal(known, table):
+                tables[name] = np.full(len(known), np.nan)
+    return tables
+
+
+def _layer(
+    module: nn.Module,
+    config: Any,
+    tables: Mapping[str, np.ndarray],
+    rotating: Sequence[bool],
+    size: int,
+) -> Rotary:
     if not tables:
         return Rotary(np.zeros(size, dtype=np.int64), np.empty(0))
     table = next(iter(tables.values()))
@@ -66,20 +87,9 @@ def _layer(module: nn.Module, config: Any, tables: Mapping[str, np.ndarray], siz
     if kinds is not None and index is not None:
         # Gemma 3 and ModernBERT keep one table per type of layer.
         table = tables.get(f"{kinds[index]}_inv_freq", table)
-    component = _components(module, len(table), size)
+    component = None if np.isnan(table).any() else _components(module, len(table), size)
     frequency = table / (2 * math.pi)
-    return Rotary(component, frequency if _rotates(module, config, index) else frequency * np.nan)
-
-
-def _rotates(module: nn.Module, config: Any, index: int | None) -> bool:
-    """Some families leave every few layers without positions."""
-    if hasattr(module, "use_rope"):
-        return bool(module.use_rope)
-    if config.model_type == "cohere2":
-        return getattr(module, "sliding_window", None) is not None
-    flags = getattr(config, "no_rope_layers", None)
-    # Despite the name, 1 marks a layer that does rotate.
-    return bool(flags[index]) if flags and index is not None else True
+    return Rotary(component, frequency if index is None or rotating[index] else frequency * np.nan)
 
 
 def _components(module: nn.Module, pairs: int, size: int) -> np.ndarray | None:

@@ -128,14 +128,22 @@ class Rows:
         return values
 
     @cached_property
+    def mass(self) -> Tensor:
+        """Sum of each row, (batch, head, R): 1 but for what a learned sink takes."""
+        return self.probabilities.sum(-1)
+
+    @cached_property
     def entropy(self) -> Tensor:
-        """Entropy of each row in nats, (batch, head, R); 0 for a row without any mass."""
+        """Entropy in nats of each row divided by its mass, (batch, head, R).
+
+        NaN for a row without any mass.
+        """
+        mass = self.mass
         if self._log_sum is None:
-            return torch.special.entr(self.probabilities).sum(-1)
+            return torch.special.entr(self.probabilities).sum(-1) / mass + mass.log()
         # -sum p log p = lse sum p - sum p s: a product of rows instead of a logarithm per key.
         mean = torch.linalg.vecdot(self.probabilities, self.logits)
-        mass = self.probabilities.sum(-1)
-        return torch.where(mass > 0, mass * self._log_sum - mean, 0.0)
+        return self._log_sum - mean / mass + mass.log()
 
     @cached_property
     def allowed_counts(self) -> Tensor:

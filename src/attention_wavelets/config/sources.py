@@ -26,7 +26,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "corpora/tokens.py",
         "stages/corpus.py",
     ),
-    "extract_signals": ("attention/*.py", "models/load.py", "stages/extract.py"),
+    "extract_signals": (
+        "attention/*.py",
+        "models/facts.py",
+        "models/load.py",
+        "stages/extract.py",
+    ),
     "measure_heads": ("measures/*.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
     "summarise_facts": ("inference/*.py", "stages/facts.py"),

@@ -8,7 +8,13 @@ from typing import Any
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.models.quiet import quiet, translated
 
-__all__ = ["architecture_facts", "check_config_fields", "special_tokens"]
+__all__ = [
+    "architecture_facts",
+    "check_config_fields",
+    "rotary_layers",
+    "special_tokens",
+    "uses_alibi",
+]
 
 # Names under which families write the three sizes that nothing else in a file gives away.
 _SIZES = {
@@ -20,6 +26,10 @@ _SIZES = {
 _CAUSAL = frozenset({"bloom", "mpt", "codegen", "gptj", "gpt_neo", "falcon", "xglm"})
 # Families that rotate queries and keys without an `inv_freq` buffer; base 10000 in all of them.
 _SINUSOIDAL_ROTARY = frozenset({"gptj", "codegen", "roformer"})
+# Families that rotate in layers with a sliding window only, if they have such layers.
+_ROTARY_WHERE_SLIDING = frozenset(
+    {"exaone4", "exaone4_5", "exaone4_5_text", "exaone_moe", "kolibri1"}
+)
 _RELATIVE = frozenset({"deberta", "deberta-v2", "mpnet", "xlnet", "t5", "mt5", "umt5"})
 
 
@@ -99,7 +109,7 @@ def architecture_facts(config: Any, where: str) -> dict[str, Any]:
         "hidden_size": hidden,
         "position_encoding": encoding,
         **rotary,
-        "rotary_layers": _rotary_layers(text, layers) if encoding == "rotary" else None,
+        "rotary_layers": rotary_layers(text, layers) if encoding == "rotary" else None,
         "attention_window": _windows(text, layers, causal),
         "causal": causal,
         "max_positions": _max_positions(model, text, encoding),
@@ -153,11 +163,7 @@ def _key_value_heads(text: Any, heads: int) -> int:
 def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, Any]]:
     """Name of the position encoding and, for rotary ones, fraction, frequencies and base."""
     none = {"rotary_fraction": None, "rotary_frequencies": None, "rotary_base": None}
-    attention = getattr(text, "attn_config", None)
-    # Asked first: Falcon builds its rotary table even where ALiBi replaces it.
-    if getattr(attention, "alibi", False) or getattr(text, "alibi", False):
-        return "alibi", none
-    if text.model_type == "bloom":
+    if uses_alibi(text):
         return "alibi", none
     pairs, base = _rotary(model, text, head_size)
     if pairs:
@@ -194,12 +200,23 @@ def _rotary(model: Any, text: Any, head_size: int) -> tuple[int, float | None]:
     return pairs, None if base is None else float(base)
 
 
-def _rotary_layers(text: Any, layers: int) -> list[bool]:
-    """Which layers rotate: some families leave every few layers without positions."""
+def uses_alibi(text: Any) -> bool:
+    """Whether a text config asks for ALiBi; Falcon builds its rotary table even then."""
+    attention = getattr(text, "attn_config", None)
+    switches = (getattr(attention, "alibi", False), getattr(text, "alibi", False))
+    return text.model_type == "bloom" or any(switches)
+
+
+def rotary_layers(text: Any, layers: int) -> list[bool]:
+    """Which layers of a rotary model rotate: some families leave every few without positions."""
     if getattr(text, "no_rope_layers", None):
         # Despite the name, 1 marks a layer that does rotate.
         return [bool(flag) for flag in text.no_rope_layers]
-    if text.model_type == "cohere2":
+    mixed = text.model_type == "cohere2"
+    if text.model_type in _ROTARY_WHERE_SLIDING:
+        # Without any window these rotate in every layer.
+        mixed = text.sliding_window is not None
+    if mixed:
         return [kind == "sliding_attention" for kind in text.layer_types]
     return [True] * layers
 

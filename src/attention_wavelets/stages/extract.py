@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import sys
+import time
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 __all__ = ["extract_signals"]
 
-# Below this many tokens a forecast costs more than it tells.
-_WORTH_TIMING = 20_000
+# From how many tokens on the time is forecast; a shorter run is over before it is read.
+_WORTH_TELLING = 20_000
 
 
 @dataclass(frozen=True)
@@ -336,14 +337,15 @@ def _compute(
     import torch
     from tqdm import tqdm
 
-    from attention_wavelets.attention.capture import BACKEND
+    from attention_wavelets.attention.capture import BACKEND, refuse_rounded
     from attention_wavelets.attention.extract import run_batch
     from attention_wavelets.attention.facts import FACTS
-    from attention_wavelets.attention.plan import plan_batches, rate, with_less_memory
+    from attention_wavelets.attention.plan import plan_batches, with_less_memory
     from attention_wavelets.attention.start_up import check_capture
 
-    model = _load(manifest, device)
     facts = manifest["facts"]
+    refuse_rounded(facts["model_type"], getattr(torch, manifest["dtype"]), manifest["name"])
+    model = _load(manifest, device)
     first = tokens[next(iter(left)).condition]["ids"]
     path = check_capture(model, first, facts["causal"], facts["layers"])
     if not resumed and all(missing.all() for missing in left.values()):
@@ -373,16 +375,14 @@ def _compute(
             facts["causal"],
             {name: FACTS[name] for name in names if name not in probes},
             repeats=(shape.period, shape.repeat),
+            chunk_bytes=plan.chunk_bytes,
             label=manifest["name"],
             first=start,
         )
 
     plan = plan_batches(model, facts, max(lengths.values()), batch_tokens, _free_memory(model))
-    if progress and total > _WORTH_TIMING:
-        condition, names, start, stop = next(_batches(left, tokens, plan.batch_tokens))
-        size = (stop - start) * lengths[condition]
-        speed = rate(lambda: reduce(condition, names, start, stop), size)
-        tqdm.write(f"{manifest['name']}: {plan.sentence(total, speed)}", file=sys.stderr)
+    if progress:
+        tqdm.write(f"{manifest['name']}: {plan.sentence(total)}", file=sys.stderr)
     with tqdm(
         total=total,
         unit="token",
@@ -392,10 +392,12 @@ def _compute(
         disable=not progress,
     ) as bar:
         most = len(next(iter(tokens.values()))["ids"])
+        untold = progress and total > _WORTH_TELLING
         for condition, names, first_row, last_row in _batches(left, tokens, plan.batch_tokens):
             start = first_row
             while start < last_row:
                 wanted = min(most, last_row - start)
+                began = time.perf_counter()
                 batch, done = with_less_memory(
                     lambda n, c=condition, k=names, s=start: reduce(c, k, s, s + n), wanted
                 )
@@ -406,6 +408,11 @@ def _compute(
                         piece.save(start, batch)
                 start += done
                 bar.update(done * lengths[condition])
+                if untold:
+                    untold = False
+                    seconds = time.perf_counter() - began
+                    minutes = seconds / 60 * total / (done * lengths[condition])
+                    tqdm.write(f"{manifest['name']}: about {minutes:.1f} minutes", file=sys.stderr)
 
 
 def _free_memory(model: nn.Module) -> int | None:
@@ -439,8 +446,6 @@ def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
         raise PipelineError("no CUDA device is visible", "runtime.device=cuda", "use cpu or auto")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
     return load_model(manifest, device=device)
 
 
