@@ -16,6 +16,8 @@ from typing import Any
 
 from attention_wavelets.errors import PipelineError
 
+_DEVICES = ("auto", "cpu", "cuda", "spread")
+
 __all__ = ["main"]
 
 Arguments = argparse.Namespace
@@ -235,7 +237,7 @@ def _add_extract_signals(commands: Any) -> None:
     text = "Run a model and reduce its attention to signals."
     parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
     _files(parser, "manifest", "sequences", "out", "work")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=_DEVICES, default="auto")
     parser.add_argument("--batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int)
 
@@ -360,7 +362,7 @@ def _add_profile(commands: Any) -> None:
     parser.add_argument("--out", type=Path, help="HTML file; default <model>-profile.html")
     parser.add_argument("--tokens", type=int, default=96)
     parser.add_argument("--sequences", type=int, default=32, help="at most this many")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--device", choices=_DEVICES, default="auto")
     parser.add_argument("--conf", type=Path, help="folder of the YAML files")
 
 

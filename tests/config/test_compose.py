@@ -123,7 +123,7 @@ ONE_LINERS = {
     "allowed: full, half, half-prefix, quarter, quarter-prefix, repeated, shuffled",
     # Wrong values.
     "runtime.device=gpu": "conf/runtime: device: 'gpu' is not allowed; did you mean 'cpu'? "
-    "allowed: auto, cpu, cuda",
+    "allowed: auto, cpu, cuda, spread",
     "study.figures=[local_globl]": "conf/study/quickstart.yaml: figures.0: 'local_globl' is not "
     "allowed; did you mean 'local_global'? allowed: " + ", ".join(get_args(FigureName)),
     "model.smollm2-135m.source.kind=whel": "conf/model/smollm2-135m.yaml: source.kind: 'whel' is "

@@ -11,9 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import xarray as xr
 import zarr
 
@@ -189,16 +191,70 @@ def test_more_rows_than_the_sequence_has_stop_before_weights_are_loaded(
     assert "Loading weights" not in done.stderr
 
 
-def test_sequences_longer_than_the_model_stop_before_weights_are_loaded(
-    finished: Project, tmp_path: Path
-):
-    arguments = command(finished, tmp_path, *inputs(finished))
+def with_manifest(finished: Project, folder: Path, **changes: Any) -> str:
+    """Standard error of an extraction that fails, its manifest (or the facts in it) changed."""
+    arguments = command(finished, folder, *inputs(finished))
     manifest = json.loads(Path(arguments[arguments.index("--manifest") + 1]).read_text())
-    manifest["facts"]["max_positions"] = 8
-    changed = tmp_path / "manifest.json"
+    for key, value in changes.items():
+        (manifest if key in manifest else manifest["facts"])[key] = value
+    changed = folder / "manifest.json"
     changed.write_text(json.dumps(manifest))
     arguments[arguments.index("--manifest") + 1] = str(changed)
     done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "tiny-llama takes at most 8 tokens" in done.stderr
-    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def test_sequences_longer_than_the_model_stop_before_weights_are_loaded(
+    finished: Project, tmp_path: Path
+):
+    errors = with_manifest(finished, tmp_path, max_positions=8)
+    assert "tiny-llama takes at most 8 tokens" in errors
+    assert errors.count("\n") == 1
+
+
+def test_rounded_attention_of_a_hooked_family_stops_before_weights_are_loaded(
+    finished: Project, tmp_path: Path
+):
+    errors = with_manifest(finished, tmp_path, dtype="bfloat16", model_type="bloom")
+    assert "BloomAttention hands out its attention rounded to bfloat16" in errors
+    assert "set `dtype: float32`" in errors
+    assert errors.count("\n") == 1
+
+
+def test_memory_that_runs_out_in_the_first_pass_halves_it_and_nothing_is_computed_twice(
+    finished: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    from attention_wavelets.attention import extract
+    from attention_wavelets.stages import extract as stage
+
+    config, sequences = inputs(finished)
+    sizes, real = [], extract.run_batch
+
+    def scarce(model: Any, ids: np.ndarray, *rest: Any, **options: Any) -> Any:
+        sizes.append(ids.shape)
+        if ids.shape[0] > 2:
+            raise torch.OutOfMemoryError("no room for more than two sequences")
+        return real(model, ids, *rest, **options)
+
+    monkeypatch.setattr(extract, "run_batch", scarce)
+    monkeypatch.setattr(stage, "_WORTH_TELLING", 0)
+    stage.extract_signals(
+        json.loads(config.read_text()),
+        json.loads((finished.results / "models/tiny-llama/manifest.json").read_text()),
+        sequences,
+        tmp_path / "out.zarr.zip",
+        tmp_path / "work",
+        batch_tokens=4 * TOKENS,
+    )
+    assert sum(count * length for count, length in sizes if count <= 2) == ALL_TOKENS
+    assert max(count for count, _ in sizes[2:]) <= 2
+    said = capsys.readouterr().err
+    assert "MiB beside the libraries" in said
+    assert re.search(r"about \d+\.\d minutes", said)
+    for condition in CONDITIONS:
+        np.testing.assert_allclose(
+            signals(tmp_path / "out.zarr.zip", condition, "received"),
+            signals(finished.results / "signals/tiny-llama/tiny.zarr.zip", condition, "received"),
+            atol=1e-6,
+        )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.models.fetch import fetch_model
@@ -78,6 +79,16 @@ def test_an_edited_local_file_is_a_new_revision(copied, model_at):
     assert fetch_model("tiny", model_at(copied))["revision"] != before
 
 
+def test_a_model_spread_over_what_is_there_computes_the_same(tiny_llama, model_at):
+    manifest = fetch_model("tiny", model_at(tiny_llama))
+    ids = torch.arange(3, 20)[None]
+    spread, plain = load_model(manifest, device="spread"), load_model(manifest)
+    assert set(spread.hf_device_map.values()) <= {"cpu", *range(torch.cuda.device_count())}
+    with torch.inference_mode():
+        expected = plain(input_ids=ids).last_hidden_state
+        torch.testing.assert_close(spread(input_ids=ids).last_hidden_state.cpu(), expected)
+
+
 def test_loaded_weights_are_those_of_the_file_in_evaluation_mode(tiny_llama, model_at):
     from safetensors.numpy import load_file
 
@@ -89,7 +100,6 @@ def test_loaded_weights_are_those_of_the_file_in_evaluation_mode(tiny_llama, mod
 
 
 def test_model_has_the_dtype_and_attention_asked_for(tiny_llama, model_at):
-    import torch
 
     manifest = fetch_model("tiny", model_at(tiny_llama, dtype="bfloat16"))
     model = load_model(manifest, attn_implementation="eager")
@@ -260,7 +270,6 @@ def test_twin_of_nothing_is_an_error(model_at):
 
 
 def test_twin_weights_follow_from_the_seed_alone(tiny_llama, model_at):
-    import torch
 
     base = model_at(tiny_llama)
     threads, drawn = torch.get_num_threads(), []

@@ -389,7 +389,7 @@ class Run(Strict):
 class Runtime(Strict):
     """What changes the speed, never the result; in no slice."""
 
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda", "spread"] = "auto"
     batch_tokens: Annotated[int, Field(ge=64)] = 1024
 
 

@@ -54,7 +54,8 @@ def load_model(
     manifest
         What `fetch_model` returned.
     device
-        Where the weights go.
+        Where the weights go; "spread" puts layers on all visible GPUs, and on the processor what
+        they have no room for.
     attn_implementation
         Name of a registered attention function; None leaves transformers' choice.
 
@@ -77,7 +78,18 @@ def load_model(
     # Drawn in float32 and then rounded, so that a twin is the same model in every dtype.
     model = model.to(dtype).eval()
     _check_finite(model, manifest["name"])
-    return model.to(device)
+    return _spread(model) if device == "spread" else model.to(device)
+
+
+def _spread(model: Any) -> Any:
+    """Whole layers side by side on several devices; hooks carry the states from one to the next."""
+    from accelerate import dispatch_model, infer_auto_device_map
+    from accelerate.utils import get_balanced_memory
+
+    together = model._no_split_modules
+    room = get_balanced_memory(model, no_split_module_classes=together)
+    places = infer_auto_device_map(model, max_memory=room, no_split_module_classes=together)
+    return dispatch_model(model, places)
 
 
 def open_config(paths: dict[str, Path], where: str) -> Any:

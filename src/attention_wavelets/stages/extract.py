@@ -416,11 +416,11 @@ def _compute(
 
 
 def _free_memory(model: nn.Module) -> int | None:
-    """Bytes that are free on the model's GPU; None on a processor."""
+    """Bytes that are free on the fullest of the model's GPUs; None on a processor."""
     import torch
 
-    device = next(model.parameters()).device
-    return int(torch.cuda.mem_get_info(device)[0]) if device.type == "cuda" else None
+    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
+    return min((int(torch.cuda.mem_get_info(device)[0]) for device in devices), default=None)
 
 
 def _note_runtime(work: Path, facts: Mapping[str, str]) -> None:
@@ -442,8 +442,9 @@ def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
 
     from attention_wavelets.models.load import load_model
 
-    if device == "cuda" and not torch.cuda.is_available():
-        raise PipelineError("no CUDA device is visible", "runtime.device=cuda", "use cpu or auto")
+    if device in ("cuda", "spread") and not torch.cuda.is_available():
+        where = f"runtime.device={device}"
+        raise PipelineError("no CUDA device is visible", where, "use cpu or auto")
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return load_model(manifest, device=device)
