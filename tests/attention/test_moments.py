@@ -7,37 +7,33 @@ import pytest
 import torch
 
 from attention_wavelets.attention.detectors import _lag_sums
-from attention_wavelets.attention.facts import plain_moments
+from attention_wavelets.attention.facts import plain_covariance
 from attention_wavelets.attention.rows import Call, Rows
 
 
-@pytest.mark.parametrize("length", [1, 2, 127, 128, 129, 300])
-def test_causal_moments_equal_those_of_the_whole_matrix(length):
-    query, key = _states(length, length)
-    cross, first = plain_moments(query, key, causal=True)
-    weight = torch.tril(torch.einsum("bkgqd,bknd->bkgqn", query, key))
-    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query, key)
-    allowed = torch.ones(length, length, dtype=torch.float64).tril()
-    seen = torch.einsum("qn,bkgqd,bknd->bkgd", allowed, query, key)
-    torch.testing.assert_close(cross, expected, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(first, seen, rtol=1e-11, atol=1e-11)
-
-
-@pytest.mark.parametrize(("queries", "keys"), [(1, 1), (20, 20), (7, 30), (30, 7)])
-def test_moments_without_a_mask_equal_those_of_the_whole_matrix(queries, keys):
-    query, key = _states(queries, keys)
-    cross, first = plain_moments(query, key, causal=False)
-    weight = torch.einsum("bkgqd,bknd->bkgqn", query, key)
-    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", weight, query, key)
-    seen = torch.einsum("bkgqd,bknd->bkgd", query, key)
-    torch.testing.assert_close(cross, expected, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(first, seen, rtol=1e-11, atol=1e-11)
-
-
-def _states(queries, keys):
+@pytest.mark.parametrize(
+    ("queries", "keys", "causal"),
+    [
+        *((n, n, True) for n in (1, 2, 127, 128, 129, 300)),
+        *((n, k, False) for n, k in ((1, 1), (20, 20), (7, 30), (30, 7))),
+    ],
+)
+@pytest.mark.parametrize("offset", [0.0, 20.0])
+def test_covariance_equals_that_of_the_whole_matrix(queries, keys, causal, offset):
     generator = torch.Generator().manual_seed(0)
-    query = torch.randn(2, 3, 2, queries, 8, generator=generator, dtype=torch.float64)
-    return query, torch.randn(2, 3, keys, 8, generator=generator, dtype=torch.float64)
+    query = torch.randn(2, 3, 2, queries, 8, generator=generator) + offset
+    key = torch.randn(2, 3, keys, 8, generator=generator) + offset
+    found = plain_covariance(query, key, causal)
+    q, k = query.double(), key.double()
+    products = torch.einsum("bkgqd,bknd->bkgqn", q, k)
+    allowed = torch.ones(queries, keys, dtype=torch.bool)
+    allowed = allowed.tril() if causal else allowed
+    mean = products[..., allowed].mean(-1)[..., None, None]
+    centred = ((products - mean) * allowed).double()
+    expected = torch.einsum("bkgqn,bkgqd,bknd->bkgd", centred, q, k)
+    # In units of the variance, as shares are; with this offset the mean is 100 deviations.
+    scale = centred.square().sum((-2, -1))[..., None].clamp(min=1e-6)
+    torch.testing.assert_close(found / scale, expected / scale, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(

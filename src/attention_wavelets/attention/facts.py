@@ -6,7 +6,7 @@ layer hands out probabilities only, what needs queries, keys or values is NaN.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,8 +110,8 @@ class LogitVariance(Sums):
 
     The product s is the sum of s_c over the pairs, so with moments over the pairs (q, k) that the
     mask allows the shares Cov(s_c, s) / Var(s) sum to 1. A share can be negative. The moments come
-    from sum_k s[q, k] k[k], so no product is kept per pair; they are float64, as the mean of
-    products can be much larger than their deviation.
+    from sum_k s[q, k] k[k], so no product is kept per pair. The mean of products can be much larger
+    than their deviation: sums are taken of centred products or, under other masks, in float64.
     """
 
     def __init__(self, shape: Shape, rotary: Rotary) -> None:
@@ -129,11 +129,11 @@ class LogitVariance(Sums):
                 return
             # From queries and keys alone, of the whole layer at once.
             causal = call.mask.plain == "causal"
-            query = (call.query.double() * call.scale).unflatten(1, (-1, call.groups))
-            moments = plain_moments(query, call.key.double(), causal)
-            cross, first = (part.flatten(1, 2) for part in moments)
-            pairs = _count_pairs(call.queries, call.keys, causal)
-            counted = first.new_full((call.batch, call.heads), pairs, dtype=torch.float64)
+            query = (call.query.float() * call.scale).unflatten(1, (-1, call.groups))
+            cross = plain_covariance(query, call.key32, causal).flatten(1, 2)
+            first = torch.zeros_like(cross)
+            counted = cross.new_full((), _count_pairs(call.queries, call.keys, causal))
+            counted = counted.expand(call.batch, call.heads)
         else:
             query = call.query[:, :, rows.start : rows.stop].double() * call.scale
             keys = call.key[:, :, : rows.products.shape[3]].double()
@@ -156,47 +156,66 @@ class LogitVariance(Sums):
         return {"rotary_share": shares, "product_variance": variance}
 
 
-def plain_moments(query: Tensor, key: Tensor, causal: bool) -> tuple[Tensor, Tensor]:
-    """Sums of s[q, k] q k and of q k, per dimension, over the pairs that a plain mask allows.
+def plain_covariance(query: Tensor, key: Tensor, causal: bool) -> Tensor:
+    """Sum of (s[q, k] - mean of s) q k, per dimension, over the pairs that a plain mask allows.
 
     sum_k s[q, k] k[k] is (sum_k k k') q: keys before a block of queries count by the sum of their
-    outer products, so no queries x keys matrix is made (as in linear attention).
+    outer products, so no queries x keys matrix is made (as in linear attention). Keys and products
+    are centred first: float32 would lose the deviations beside a large mean.
 
     Parameters
     ----------
     query
-        Scaled, float64 (batch, key head, group, position, size).
+        Scaled, float32 (batch, key head, group, position, size).
     key
-        float64 (batch, key head, position, size).
+        float32 (batch, key head, position, size).
 
     Returns
     -------
-    cross, first
+    Tensor
         float64 (batch, key head, group, size).
     """
+    queries, keys = query.shape[3], key.shape[2]
+    centre = key.mean(dim=2)[:, :, None, None]
+    key = key - centre[:, :, 0]
+    # Of the keys that each query sees: how many, and their sum (of all of them it is 0).
+    if causal:
+        count = torch.arange(1.0, queries + 1, device=key.device)
+        seen = key.cumsum(dim=2, dtype=torch.float64).float()
+    else:
+        count = torch.full((queries,), float(keys), device=key.device)
+        seen = key.new_zeros(()).expand(*key.shape[:2], queries, key.shape[3])
+    level = torch.matmul(query.double(), centre.double().transpose(3, 4))[..., 0]
+    of_row = (query * seen[:, :, None]).sum(dim=-1) + count * level
+    mean = of_row.double().sum(dim=-1, keepdim=True) / _count_pairs(queries, keys, causal)
+    level, of_row = level - mean, of_row - count * mean
+    total = torch.matmul(of_row.float()[..., None, :], query).double() * centre
+    for start, weighted in _weighted_keys(query, key, causal):
+        here = slice(start, start + weighted.shape[3])
+        weighted = weighted + level[..., here, None].float() * seen[:, :, None, here]
+        total += (query[..., here, :] * weighted).sum(dim=3, keepdim=True, dtype=torch.float64)
+    return total[:, :, :, 0]
+
+
+def _weighted_keys(query: Tensor, key: Tensor, causal: bool) -> Iterator[tuple[int, Tensor]]:
+    """Blocks of sum_k (q . k) k over the keys that each query sees; first query of each."""
+    groups = query.shape[2]
     if not causal:
-        outer = torch.matmul(key.transpose(2, 3), key)[:, :, None]
-        total = key.sum(dim=2)[:, :, None, None]
-        return (query * torch.matmul(query, outer)).sum(dim=3), (query * total).sum(dim=3)
-    batch, heads, groups, _, size = query.shape
-    cross, first = query.new_zeros(2, batch, heads, groups, size)
-    # Sums over the keys before the block.
-    outer = query.new_zeros(batch, heads, size, size)
-    total = query.new_zeros(batch, heads, 1, size)
-    for q, k in zip(query.split(_BLOCK, dim=3), key.split(_BLOCK, dim=2), strict=True):
+        yield 0, torch.matmul(query, torch.matmul(key.transpose(2, 3), key)[:, :, None])
+        return
+    # Float32 inside a block, float64 across them.
+    outer = key.new_zeros(*key.shape[:2], key.shape[3], key.shape[3], dtype=torch.float64)
+    blocks = zip(query.split(_BLOCK, dim=3), key.split(_BLOCK, dim=2), strict=True)
+    for number, (q, k) in enumerate(blocks):
         flat = q.flatten(2, 3)
         own = torch.matmul(flat, k.transpose(2, 3)).unflatten(2, (groups, -1)).tril_()
-        weighted = torch.matmul(flat, outer) + torch.matmul(own.flatten(2, 3), k)
-        seen = k.cumsum(dim=2) + total
-        cross += (q * weighted.view_as(q)).sum(dim=3)
-        first += (q * seen[:, :, None]).sum(dim=3)
+        weighted = torch.matmul(flat, outer.float()) + torch.matmul(own.flatten(2, 3), k)
+        yield number * _BLOCK, weighted.view_as(q)
         outer += torch.matmul(k.transpose(2, 3), k)
-        total += k.sum(dim=2, keepdim=True)
-    return cross, first
 
 
-# Positions to a block of `plain_moments`.
-_BLOCK = 128
+# Positions to a block of `_weighted_keys`.
+_BLOCK = 64
 
 
 def _count_pairs(queries: int, keys: int, causal: bool) -> int:
