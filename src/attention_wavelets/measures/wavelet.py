@@ -12,9 +12,12 @@ from attention_wavelets.measures.entropy import entropy, xlogx
 __all__ = [
     "decompose",
     "depth",
+    "dyadic_entropies",
+    "haar",
     "level_energies",
     "reconstruction_error",
     "wavelet_entropies",
+    "zero_edges",
 ]
 
 # The published taps of sym4 sum to 1e-12 instead of 0, so a constant signal leaves coefficients
@@ -61,6 +64,53 @@ def decompose(a: ArrayLike, wavelet: str, mode: str) -> list[FloatArray]:
 def level_energies(coefficients: list[FloatArray]) -> FloatArray:
     """Sum of squares of each level: (..., levels), in the order of `coefficients`."""
     return np.stack([np.square(level).sum(axis=-1) for level in coefficients], axis=-1)
+
+
+def haar(a: ArrayLike) -> list[FloatArray]:
+    """Haar coefficients at full depth, coarse to fine, of signals (..., 2^J): J + 1 arrays.
+
+    No coefficient reaches over an edge, so nothing depends on a boundary rule, energy is kept, and
+    a signal twice as wide has the same coefficients one level coarser.
+    """
+    values = np.require(np.asarray(a, dtype=np.float64), requirements="W")
+    level = _power_of_two(values.shape[-1])
+    return [
+        np.asarray(part)
+        for part in pywt.wavedec(values, "haar", mode="periodization", level=level, axis=-1)
+    ]
+
+
+def _power_of_two(length: int) -> int:
+    level = length.bit_length() - 1
+    if length != 1 << level:
+        raise ValueError(f"{length} positions are no power of two")
+    return level
+
+
+def zero_edges(a: ArrayLike, wavelet: str = "db2") -> list[FloatArray]:
+    """Coefficients of the signal continued by zeros, coarse to fine: energy is kept exactly."""
+    return decompose(a, wavelet, "zero")
+
+
+def dyadic_entropies(a: ArrayLike) -> FloatArray:
+    """What each halving adds to H(a), finest first, in nats: (..., J) for signals (..., 2^J).
+
+    By the chain rule H(a) is the sum over the nodes of the dyadic tree of m h(left / m), m the
+    node's mass and h the binary entropy: an entropy by scale that needs no wavelet and no choice.
+    Divided by ln 2 each is in [0, 1], and 1 throughout for the uniform signal.
+
+    Parameters
+    ----------
+    a
+        (..., 2^J), each summing to 1.
+    """
+    mass = np.asarray(a, dtype=np.float64)
+    added = []
+    for _ in range(_power_of_two(mass.shape[-1])):
+        halves = mass.reshape(*mass.shape[:-1], -1, 2)
+        mass = halves.sum(axis=-1)
+        added.append((xlogx(mass) - xlogx(halves).sum(axis=-1)).sum(axis=-1))
+    return np.stack(added, axis=-1) if added else np.empty((*mass.shape[:-1], 0))
 
 
 def wavelet_entropies(coefficients: list[FloatArray]) -> tuple[FloatArray, FloatArray]:

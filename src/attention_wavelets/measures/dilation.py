@@ -1,0 +1,100 @@
+"""Two ways in which attention can follow a shorter sequence: keep its shape, or keep its lags.
+
+A signal that dilates has the same shape in relative position; one of fixed width has the same
+shape in tokens. Each is a Hellinger distance after the alignment that would make it 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from attention_wavelets.measures.arrays import FloatArray
+
+__all__ = ["dilation_sensitivity", "hellinger", "kappa", "lag_sensitivity", "resample"]
+
+
+def hellinger(p: ArrayLike, q: ArrayLike) -> FloatArray:
+    """sqrt(1 - sum sqrt(p q)) of laws (..., N), in [0, 1]: 0 equal, 1 no position in common."""
+    first, second = np.asarray(p, dtype=np.float64), np.asarray(q, dtype=np.float64)
+    affinity = np.sqrt(first * second).sum(axis=-1)
+    return np.asarray(np.sqrt(np.maximum(1.0 - affinity, 0.0)))
+
+
+def resample(a: ArrayLike, length: int) -> FloatArray:
+    """A signal (..., N) on another number of positions, its mass kept: (..., length).
+
+    The cumulative sum is interpolated linearly at the new borders and differenced, so a block of
+    tokens gets the mass that its share of the row holds. Exact for any ratio.
+    """
+    values = np.asarray(a, dtype=np.float64)
+    old = values.shape[-1]
+    reached = np.concatenate([np.zeros((*values.shape[:-1], 1)), values.cumsum(axis=-1)], axis=-1)
+    border = np.arange(length + 1) * (old / length)
+    whole = np.minimum(border.astype(np.intp), old - 1)
+    part = border - whole
+    at = reached[..., whole] * (1 - part) + reached[..., whole + 1] * part
+    return np.asarray(np.maximum(np.diff(at, axis=-1), 0.0))
+
+
+def dilation_sensitivity(reference: ArrayLike, scaled: ArrayLike) -> FloatArray:
+    """S_dil: Hellinger distance of the shorter signal and the longer one resampled to its length.
+
+    In [0, 1]; 0 where attention keeps its shape in relative position.
+
+    Parameters
+    ----------
+    reference, scaled
+        (..., N0) and (..., N1), each summing to 1.
+    """
+    first, second = np.asarray(reference, dtype=np.float64), np.asarray(scaled, dtype=np.float64)
+    length = min(first.shape[-1], second.shape[-1])
+    return hellinger(resample(first, length), resample(second, length))
+
+
+def lag_sensitivity(
+    reference: ArrayLike, scaled: ArrayLike, lags: tuple[ArrayLike, ArrayLike] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """S_lag: Hellinger distance of both signals over the tokens nearest to the query.
+
+    Parameters
+    ----------
+    reference, scaled
+        (..., N0) and (..., N1), each summing to 1.
+    lags
+        Lags of the columns of both, for signals by lag; without them the last positions are taken
+        for the nearest, as in a row of a causal model.
+
+    Returns
+    -------
+    distance
+        (...), in [0, 1]; 0 where attention keeps its width in tokens. NaN where the longer signal
+        has no mass there.
+    lost
+        (...), the mass of the longer signal that lies farther away, in [0, 1].
+    """
+    longer, shorter = np.asarray(reference, dtype=np.float64), np.asarray(scaled, dtype=np.float64)
+    if longer.shape[-1] < shorter.shape[-1]:
+        longer, shorter = shorter, longer
+        lags = None if lags is None else (lags[1], lags[0])
+    if lags is None:
+        near = longer[..., longer.shape[-1] - shorter.shape[-1] :]
+    else:
+        near = longer[..., np.isin(np.asarray(lags[0]), np.asarray(lags[1]))]
+        if near.shape[-1] != shorter.shape[-1]:
+            raise ValueError("the longer signal does not hold every lag of the shorter one")
+    held = near.sum(axis=-1)
+    share = near / np.where(held > 0, held, np.nan)[..., None]
+    return hellinger(share, shorter), np.asarray(np.clip(1.0 - held, 0.0, 1.0))
+
+
+def kappa(dilation: FloatArray, lag: FloatArray, smallest: float) -> FloatArray:
+    """(S_lag - S_dil) / (S_lag + S_dil), in [-1, 1]: +1 dilates, -1 keeps its width.
+
+    NaN where both are below `smallest`: a signal without a scale, such as a power law, and then
+    the sign means nothing.
+    """
+    both = dilation + lag
+    out = np.full(np.shape(both), np.nan)
+    usable = np.maximum(dilation, lag) >= smallest
+    return np.asarray(np.divide(lag - dilation, both, out=out, where=usable & (both > 0)))
