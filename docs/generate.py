@@ -12,7 +12,8 @@ from pathlib import Path
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.config.sources import STAGE_SOURCES
 from attention_wavelets.measures.measured import REASONS
-from attention_wavelets.measures.registry import Measure, markdown_table, protocol_measures
+from attention_wavelets.measures.protocols import protocol_measures
+from attention_wavelets.measures.registry import Measure, markdown_table
 
 __all__ = ["PARTS", "main", "render"]
 
@@ -47,6 +48,11 @@ def measures_paper() -> str:
     return markdown_table(_measures("paper"))
 
 
+def measures_rigorous() -> str:
+    """The same of protocol `rigorous`."""
+    return markdown_table(_measures("rigorous"))
+
+
 def measure_columns() -> str:
     """Column, unit, range and NaN reason of every measure."""
     rows = (
@@ -72,6 +78,7 @@ def stage_sources() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "measures-paper": measures_paper,
+    "measures-rigorous": measures_rigorous,
     "measure-columns": measure_columns,
     "reasons": reasons,
     "stage-sources": stage_sources,

@@ -41,6 +41,7 @@ def test_slices_are_one_per_output_of_the_pipeline():
         for corpus in corpora:
             expected |= {f"sequences/{model}/{corpus}", f"signals/{model}/{corpus}"}
             expected |= {f"measures/{model}/{corpus}/paper"}
+        expected |= {f"measures/{model}/enwiki-256/rigorous"}
     expected |= {
         f"studies/quickstart/{name}" for name in ("aggregate", "facts", "figures", "report")
     }

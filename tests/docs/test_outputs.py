@@ -11,8 +11,7 @@ import pytest
 
 from attention_wavelets.attention.facts import FACTS
 from attention_wavelets.config.compose import load_member
-from attention_wavelets.measures.registry import protocol_measures
-from attention_wavelets.stages.measure import DISPERSED
+from attention_wavelets.measures.protocols import protocol_measures
 from attention_wavelets.store.arrays import open_group, read_attributes
 
 ROOT = Path(__file__).parents[2]
@@ -26,7 +25,7 @@ def alternatives(names):
 PLACES = {
     "head measure": alternatives(m.name for m in MEASURES if m.level != "layer"),
     "layer measure": alternatives(m.name for m in MEASURES if m.level == "layer"),
-    "dispersed measure": alternatives(DISPERSED),
+    "dispersed measure": alternatives(m.name for m in MEASURES if m.over_heads == "spread"),
     "probe": alternatives(["received", "lag", "last_query"]),
     "fact": alternatives(n for spec in FACTS.values() for n in spec.variables),
     "method": alternatives(["prefix", "suffix", "random"]),

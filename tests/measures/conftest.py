@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from attention_wavelets.config.schema import PaperProtocol
+from attention_wavelets.config.schema import PaperProtocol, RigorousProtocol
 
 HERE = Path(__file__).parent
 
@@ -18,6 +18,12 @@ HERE = Path(__file__).parent
 def protocol():
     text = (HERE.parents[1] / "conf" / "protocol" / "paper.yaml").read_text()
     return PaperProtocol(**yaml.safe_load(text))
+
+
+@pytest.fixture(scope="session")
+def rigorous():
+    text = (HERE.parents[1] / "conf" / "protocol" / "rigorous.yaml").read_text()
+    return RigorousProtocol(**yaml.safe_load(text))
 
 
 @pytest.fixture(scope="session")

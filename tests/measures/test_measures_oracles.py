@@ -97,6 +97,7 @@ def _uncertainty_signal(name):
         "comb_step4": n % 4 == 0,
         "two_deltas_adj": n < 2,
         "exp_tau4": np.exp(-n[::-1] / 4),
+        "triangle": n + 1,
     }[shape].astype(float)
     return a / a.sum()
 

@@ -16,7 +16,7 @@ from attention_wavelets.measures.correlation import (
 )
 from attention_wavelets.measures.entropy import positional_entropy, window_entropy
 from attention_wavelets.measures.paper import compare_signals, measure_layers, measure_signals
-from attention_wavelets.measures.registry import paper_measures
+from attention_wavelets.measures.registry_paper import paper_measures
 from attention_wavelets.measures.scaling import ALIGNMENTS, scale_sensitivity
 from attention_wavelets.measures.spectrum import (
     band_shares,

@@ -12,13 +12,9 @@ from attention_wavelets.measures.paper import (
     measure_locality,
     measure_signals,
 )
-from attention_wavelets.measures.registry import (
-    PROTOCOLS,
-    by_name,
-    markdown_table,
-    paper_measures,
-    protocol_measures,
-)
+from attention_wavelets.measures.protocols import KINDS, protocol_measures
+from attention_wavelets.measures.registry import by_name, markdown_table
+from attention_wavelets.measures.registry_paper import paper_measures
 
 
 def names(protocol, level):
@@ -56,13 +52,18 @@ def test_a_name_given_twice_is_refused(protocol):
         PaperProtocol(**settings)
 
 
-def test_every_measure_says_everything_about_itself(protocol):
-    assert protocol.kind in PROTOCOLS
-    for measure in paper_measures(protocol):
+UNITS = {"nats", "share", "ratio", "1", "positions", "cycles/token", "tokens", "tokens^2"}
+UNITS |= {"octaves", "heads"}
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_every_measure_says_everything_about_itself(kind, protocol, rigorous):
+    chosen = {"paper": protocol, "rigorous": rigorous}[kind]
+    for measure in protocol_measures(chosen):
         texts = [measure.unit, measure.direction, measure.formula, measure.source]
         assert all([*texts, measure.undefined, measure.summary]), measure.name
         assert measure.range[0] < measure.range[1]
-        assert measure.unit in {"nats", "share", "ratio", "1"}
+        assert measure.unit in UNITS
 
 
 def test_the_markdown_table_has_one_whole_row_per_measure(protocol):

@@ -13,7 +13,8 @@ from attention_wavelets.attention.probes import PROBES, get_probe
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.config.schema import FactName, FigureName, Probe, ScaleComparison
 from attention_wavelets.errors import PipelineError
-from attention_wavelets.measures.registry import by_name, paper_measures
+from attention_wavelets.measures.registry import by_name
+from attention_wavelets.measures.registry_paper import paper_measures
 from attention_wavelets.measures.scaling import ALIGNMENTS, alignment
 from attention_wavelets.report.figures import FIGURES, figure_spec
 from helpers.tiny_study import ROOT

@@ -148,7 +148,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     bases = [m.source.of for m in models.values() if m.source.kind == "untrained"]
     models |= members("model", [name for name in bases if name not in models])
     protocols = members("protocol", (cell.protocol for cell in cells))
-    needed = [probe for p in protocols.values() for probe in (p.probe, p.local_global.probe)]
+    needed = [probe for p in protocols.values() for probe in (p.probe, *p.also_read)]
     conditions = [c for cell in cells for c in cell.conditions]
     conditions += [c for entry in study.facts for c in entry.conditions]
     probes = [p for cell in cells for p in cell.probes]
@@ -206,13 +206,20 @@ def _refuse_unstable(path: Path, where: str) -> None:
 
 def check_member(group: str, values: Mapping[str, Any], where: str) -> Any:
     """Plain values as the class of their config group."""
-    if group != "condition":
+    if group not in _UNIONS:
         return check(_CLASSES[group], values, where)
-    return check(_AnyCondition, values, where).root
+    return check(_UNIONS[group], values, where).root
 
 
 class _AnyCondition(RootModel[schema.Condition]):
     """A discriminated union can only be checked as a field."""
+
+
+class _AnyProtocol(RootModel[schema.Protocol]):
+    """As above."""
+
+
+_UNIONS: dict[str, Any] = {"condition": _AnyCondition, "protocol": _AnyProtocol}
 
 
 def _split(
@@ -330,7 +337,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     "name the model that carries the architecture",
                 )
     for cell in study.measurements:
-        reference = experiment.protocol[cell.protocol].scale.reference
+        reference = experiment.protocol[cell.protocol].reference
         scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]
         if scaled and reference not in cell.conditions:
             raise PipelineError(
@@ -375,9 +382,15 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
     if experiment.condition[head.condition].kind == "subsample":
         raise PipelineError(
             f"headline condition '{head.condition}' is a subsample, which is compared with "
-            f"'{experiment.protocol[head.protocol].scale.reference}'",
+            f"'{experiment.protocol[head.protocol].reference}'",
             where,
             "name the condition it is compared with",
+        )
+    if experiment.protocol[head.protocol].kind != "paper":
+        raise PipelineError(
+            f"the headline's protocol '{head.protocol}' is not of kind `paper`",
+            where,
+            "its columns are those of the paper's tables; name a measurement with such a protocol",
         )
     probe = experiment.protocol[head.protocol].probe
     if probe not in at[0].probes:

@@ -31,6 +31,7 @@ __all__ = [
     "Protocol",
     "RandomTokensCondition",
     "RepeatCondition",
+    "RigorousProtocol",
     "Run",
     "Runtime",
     "SequenceRules",
@@ -290,8 +291,43 @@ class PaperProtocol(Strict):
     scale: ScaleComparison
     local_global: LocalGlobal
 
+    @property
+    def reference(self) -> str:
+        """Condition that subsampled ones are compared with."""
+        return self.scale.reference
 
-Protocol = PaperProtocol
+    @property
+    def also_read(self) -> list[str]:
+        """Probes it reads besides those that are measured."""
+        return [self.local_global.probe]
+
+
+class Permutations(Strict):
+    """Rearrangements of positions, the same for all signals of a length."""
+
+    count: Annotated[int, Field(ge=19, le=9999)]
+    seed: Seed = 0
+
+
+class RigorousProtocol(Strict):
+    """Measures that are theorems, or that can tell structure from its absence."""
+
+    kind: Literal["rigorous"]
+    probe: Name
+    reference: Name
+    sink: Literal["keep", "drop"]
+    octaves: Annotated[int, Field(ge=1, le=16)]
+    levels: Annotated[int, Field(ge=1, le=16)]
+    permutations: Permutations
+    smallest_change: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def also_read(self) -> list[str]:
+        """It reads nothing but what is measured."""
+        return []
+
+
+Protocol = Annotated[PaperProtocol | RigorousProtocol, Field(discriminator="kind")]
 
 
 class Measurement(Strict):

@@ -134,8 +134,8 @@ def _probe(probe: Probe) -> dict[str, Any]:
 
 
 def _probes(experiment: Experiment, cell: Measurement) -> list[str]:
-    """Probes to extract: those measured and the one the protocol's local mass is read from."""
-    return [*cell.probes, experiment.protocol[cell.protocol].local_global.probe]
+    """Probes to extract: those measured and those the protocol reads beside them."""
+    return [*cell.probes, *experiment.protocol[cell.protocol].also_read]
 
 
 def _study(experiment: Experiment) -> dict[str, Any]:

@@ -32,7 +32,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "models/load.py",
         "stages/extract.py",
     ),
-    "measure_heads": ("measures/*.py", "stages/measure.py"),
+    "measure_heads": ("measures/*.py", "nulls/bounds.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
     "summarise_facts": ("inference/*.py", "stages/facts.py"),
     "plot_study": (

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from attention_wavelets.measures.arrays import CodeArray, FloatArray
 
-__all__ = ["REASONS", "Draft", "Measured", "in_chunks"]
+__all__ = ["REASONS", "Draft", "Measured", "averaged", "in_chunks", "reshaped"]
 
 REASONS: dict[str, str] = {
     "not_finite": "the signal holds NaN or infinity, or its sum overflows",
@@ -21,6 +21,14 @@ REASONS: dict[str, str] = {
     "rest": "no attention is left beyond the distance",
     "heads": "fewer than three heads have a value",
     "variance": "the values do not vary over the heads",
+    "constant": "the signal does not vary",
+    "dyadic": "the number of positions is no power of two",
+    "width": "the power never falls to half",
+    "axis": "the signal is not by lag",
+    "neighbours": "no two neighbouring positions have mass",
+    "scale": "the signal changes too little to tell how",
+    "rotary": "the layer has fewer than four rotary frequencies in range, or its facts are missing",
+    "bank": "the bank has no power at some frequency, or too few heads",
 }
 """Reason of an undefined value -> what it means."""
 
@@ -197,4 +205,29 @@ def in_chunks(
         ).reshape(batch)
         for name in defective
     }
+    return Measured(values, codes)
+
+
+def reshaped(measured: Measured, shape: tuple[int, ...]) -> Measured:
+    """The same measures of a batch of another shape and the same size."""
+    return Measured(
+        {name: value.reshape(shape) for name, value in measured.values.items()},
+        {name: code.reshape(shape) for name, code in measured.codes.items()},
+    )
+
+
+def averaged(measured: Measured) -> Measured:
+    """The mean over the last axis of the batch; undefined where every part is.
+
+    The reason is then that of the first part.
+    """
+    values, codes = {}, {}
+    for name, value in measured.values.items():
+        known = np.isfinite(value)
+        number = known.sum(axis=-1)
+        total = np.where(known, value, 0.0).sum(axis=-1)
+        out = np.full(number.shape, np.nan)
+        values[name] = np.divide(total, number, out=out, where=number > 0)
+        if name in measured.codes:
+            codes[name] = np.where(number > 0, 0, measured.codes[name][..., 0]).astype(np.uint8)
     return Measured(values, codes)

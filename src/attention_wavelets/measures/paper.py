@@ -21,7 +21,7 @@ from attention_wavelets.measures.correlation import (
 )
 from attention_wavelets.measures.entropy import positional_entropy, window_entropy
 from attention_wavelets.measures.locality import covers, local_global_ratio
-from attention_wavelets.measures.measured import Draft, Measured, in_chunks
+from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
 from attention_wavelets.measures.scaling import alignment, scale_sensitivity
 from attention_wavelets.measures.spectrum import (
     band_shares,
@@ -231,8 +231,4 @@ def measure_layers(heads: Mapping[str, ArrayLike], protocol: PaperProtocol) -> M
     draft = Draft(values.size, few)
     flat = values.ravel()
     draft.put("position_spectrum_correlation", flat, np.isnan(flat), "variance")
-    measured = draft.measured()
-    return Measured(
-        {name: value.reshape(values.shape) for name, value in measured.values.items()},
-        {name: code.reshape(values.shape) for name, code in measured.codes.items()},
-    )
+    return reshaped(draft.measured(), values.shape)

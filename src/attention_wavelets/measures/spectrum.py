@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.measures.arrays import FloatArray
-from attention_wavelets.measures.entropy import entropy, xlogx
+from attention_wavelets.measures.entropy import entropy
+from attention_wavelets.measures.two_sided import power_entropy, two_sided_power
 
 __all__ = [
     "NFFT",
@@ -167,14 +168,4 @@ def conjugate_entropy(a: ArrayLike) -> FloatArray:
         (...), in [0, ln N] nats; NaN where a sums to zero.
     """
     root = np.sqrt(np.asarray(a, dtype=np.float64))
-    length = root.shape[-1]
-    transformed = np.fft.rfft(root, norm="ortho")
-    power = transformed.real**2 + transformed.imag**2
-    # The transform of a real signal is symmetric: all bins but DC and Nyquist stand for two.
-    copies = np.full(power.shape[-1], 2.0)
-    copies[0] = 1.0
-    if length % 2 == 0:
-        copies[-1] = 1.0
-    total = (power @ copies)[..., None]
-    shares = power / np.where(total > 0, total, np.nan)
-    return np.asarray(0.0 - xlogx(shares) @ copies)
+    return power_entropy(two_sided_power(root), root.shape[-1])

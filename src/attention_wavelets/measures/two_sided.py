@@ -56,9 +56,10 @@ def power_entropy(power: FloatArray, length: int) -> FloatArray:
         N.
     """
     copies = mirrored(length)
-    total = (power @ copies)[..., None]
+    total = (power * copies).sum(axis=-1, keepdims=True)
     shares = power / np.where(total > 0, total, np.nan)
-    return np.asarray(0.0 - xlogx(shares) @ copies)
+    # Summed row by row: a product of matrices rounds a row by how many stand beside it.
+    return np.asarray(0.0 - (xlogx(shares) * copies).sum(axis=-1))
 
 
 def participation_ratio(a: ArrayLike) -> FloatArray:
@@ -73,14 +74,15 @@ def dc_share(power: FloatArray, length: int) -> FloatArray:
     and nothing of how it varies. The paper's selectivity under these conventions is
     PR / (N - PR).
     """
-    return np.asarray(power[..., 0] / (power @ mirrored(length)))
+    return np.asarray(power[..., 0] / (power * mirrored(length)).sum(axis=-1))
 
 
 def varies(power: FloatArray, length: int) -> np.ndarray:
     """Where there is power beside DC, boolean (...): a uniform signal has none."""
     copies = mirrored(length)
-    rest = power[..., 1:] @ copies[1:]
-    return np.asarray(rest > SMALLEST_SHARE * (power @ copies))
+    weighted = power * copies
+    rest = weighted[..., 1:].sum(axis=-1)
+    return np.asarray(rest > SMALLEST_SHARE * weighted.sum(axis=-1))
 
 
 def octave_shares(power: FloatArray, length: int, count: int) -> FloatArray:
@@ -114,10 +116,10 @@ def spectral_flatness(power: FloatArray, length: int) -> FloatArray:
     """
     copies = mirrored(length)[1:]
     number = copies.sum()
-    mean = power[..., 1:] @ copies / number
+    mean = (power[..., 1:] * copies).sum(axis=-1) / number
     usable = varies(power, length)
     scaled = power[..., 1:] / np.where(usable, mean, 1.0)[..., None]
-    logs = np.log(np.maximum(scaled, np.finfo(np.float64).eps)) @ copies / number
+    logs = (np.log(np.maximum(scaled, np.finfo(np.float64).eps)) * copies).sum(axis=-1) / number
     return np.asarray(np.where(usable, np.exp(logs), np.nan))
 
 

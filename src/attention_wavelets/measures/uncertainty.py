@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import entropy
+from attention_wavelets.measures.spectrum import conjugate_entropy
 from attention_wavelets.measures.two_sided import power_entropy, two_sided_power
 
 __all__ = [
@@ -63,7 +64,7 @@ def excess(a: ArrayLike, power: FloatArray | None = None) -> Excess:
     length = values.shape[-1]
     least = math.log(length)
     of_a = entropy(values)
-    of_root = power_entropy(two_sided_power(np.sqrt(values)), length)
+    of_root = conjugate_entropy(values)
     of_power = power_entropy(two_sided_power(values) if power is None else power, length)
     return Excess(
         of_a + of_root - least,
@@ -165,7 +166,7 @@ def arrangement(a: ArrayLike, permutations: NDArray[np.intp]) -> Arrangement:
     """
     values = np.asarray(a, dtype=np.float64)
     length = values.shape[-1]
-    here = power_entropy(two_sided_power(np.sqrt(values)), length)
+    here = conjugate_entropy(values)
     others = permuted_entropy(values, permutations)
     least = math.log(length) - entropy(values)
     mean = others.mean(axis=-1) - least

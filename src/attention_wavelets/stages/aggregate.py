@@ -15,6 +15,7 @@ from attention_wavelets.store.tables import (
     TableWriter,
     iterate_table,
     read_table,
+    table_columns,
     table_writer,
     write_csv,
 )
@@ -69,10 +70,14 @@ def aggregate_study(
             "give one folder for each model, corpus and protocol",
         )
     cells = list(zip(config["cells"], measures, strict=True))
+    # Protocols have measures of their own; a row lacks those of the others.
+    columns = list(
+        dict.fromkeys(name for folder in measures for name in _measured(folder / "heads.parquet"))
+    )
     with table_writer(heads) as writer:
         for cell, folder in cells:
             for frame in iterate_table(folder / "heads.parquet"):
-                writer.append(_head_rows(cell, frame, config["statistics"]))
+                writer.append(_head_rows(cell, frame, config["statistics"], columns))
     with table_writer(pairs) as writer:
         _copy_pairs(cells, writer)
     head = config["headline"]
@@ -92,6 +97,10 @@ def _copy_pairs(cells: Sequence[tuple[Any, Path]], writer: TableWriter) -> None:
             writer.append(frame)
 
 
+def _measured(path: Path) -> list[str]:
+    return [name for name in table_columns(path) if name not in (*_KEYS, "reason")]
+
+
 def _interval(values: np.ndarray, documents: np.ndarray, statistics: Mapping[str, Any]) -> Interval:
     return clustered_t(
         values, documents, statistics["confidence"], min_clusters=statistics["min_documents"]
@@ -99,9 +108,15 @@ def _interval(values: np.ndarray, documents: np.ndarray, statistics: Mapping[str
 
 
 def _head_rows(
-    cell: Mapping[str, str], frame: pd.DataFrame, statistics: Mapping[str, Any]
+    cell: Mapping[str, str],
+    frame: pd.DataFrame,
+    statistics: Mapping[str, Any],
+    measures: Sequence[str],
 ) -> pd.DataFrame:
-    """One layer's heads, averaged over sequences with clustered intervals."""
+    """One layer's heads, averaged over sequences with clustered intervals.
+
+    Of `measures`, those that this protocol does not have are NaN with n = 0.
+    """
     frame = frame.sort_values(["sequence", "head"], kind="stable")
     n_heads = int(frame["head"].max()) + 1
     names = [name for name in frame.columns if name not in (*_KEYS, "reason")]
@@ -121,12 +136,20 @@ def _head_rows(
         "n_sequences": np.int32(len(values)),
         "n_documents": np.int32(len(np.unique(documents))),
     }
-    for index, name in enumerate(names):
-        columns[f"{name}_mean"] = interval.mean[:, index]
-        columns[f"{name}_se"] = interval.standard_error[:, index]
-        columns[f"{name}_low"] = interval.low[:, index]
-        columns[f"{name}_high"] = interval.high[:, index]
-        columns[f"{name}_n"] = interval.n[:, index].astype(np.int32)
+    place = {name: index for index, name in enumerate(names)}
+    parts = {
+        "mean": interval.mean,
+        "se": interval.standard_error,
+        "low": interval.low,
+        "high": interval.high,
+    }
+    nothing = np.full(n_heads, np.nan)
+    for name in measures:
+        index = place.get(name)
+        for part, found in parts.items():
+            columns[f"{name}_{part}"] = nothing if index is None else found[:, index]
+        seen = np.zeros(n_heads) if index is None else interval.n[:, index]
+        columns[f"{name}_n"] = seen.astype(np.int32)
     columns["reason"] = [_reason(names, row) for row in interval.reason]
     return pd.DataFrame(columns)
 

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from pydantic import TypeAdapter
 
-from attention_wavelets.config.schema import PaperProtocol
+from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.correlation import signal_correlation
 from attention_wavelets.measures.measured import Measured
-from attention_wavelets.measures.paper import (
-    compare_signals,
-    measure_layers,
-    measure_locality,
-    measure_signals,
-)
+from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
+from attention_wavelets.measures.registry import Measure
 from attention_wavelets.store.arrays import open_group
 from attention_wavelets.store.tables import TableWriter, table_writer
 
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["DISPERSED", "layer_table", "measure_array", "measure_heads"]
-
-# Measures whose spread over heads the paper's tables print.
-DISPERSED = ("spectral_entropy", "selectivity")
-
-# Measures whose mean over heads would be that of one or two extreme heads.
-HEAVY_TAILED = ("local_global_ratio",)
-
-
-# Measures of two conditions; reason `reference` on rows that are not compared with another one.
-COMPARED = ("scale_sensitivity", "scale_correlation")
+__all__ = ["layer_table", "measure_array", "measure_heads"]
 
 # Coordinate of the probe `lag`.
 LAG_AXIS = "lags"
@@ -45,13 +31,10 @@ LAG_AXIS = "lags"
 ROWS_AT_ONCE = 65_536
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """Signals of one layer under one condition, with what their measures refer to."""
+# Sequences whose heads, of all layers, are in memory at a time.
+SEQUENCES_AT_ONCE = 64
 
-    signals: np.ndarray
-    reference: np.ndarray | None
-    lag: tuple[np.ndarray, np.ndarray, np.ndarray] | None
+_PROTOCOL: TypeAdapter[Any] = TypeAdapter(Protocol)
 
 
 def measure_heads(
@@ -69,7 +52,7 @@ def measure_heads(
         Parquet files to write: a row per (condition, probe, sequence, layer, head), the same
         without head, the same without layer, and per pair of heads of a layer.
     """
-    protocol = PaperProtocol.model_validate(config["protocol"])
+    protocol = _PROTOCOL.validate_python(config["protocol"])
     _refuse_empty(signals, config)
     with (
         table_writer(heads) as head_rows,
@@ -79,7 +62,7 @@ def measure_heads(
     ):
         writers = (head_rows, layer_rows, model_rows, pair_rows)
         for condition in config["conditions"]:
-            reference = protocol.scale.reference if condition in config["scaled"] else ""
+            reference = protocol.reference if condition in config["scaled"] else ""
             for probe in config["probes"]:
                 _measure(signals, condition, reference, probe, protocol, writers)
 
@@ -100,7 +83,7 @@ def _measure(
     condition: str,
     reference: str,
     probe: str,
-    protocol: PaperProtocol,
+    protocol: Any,
     writers: tuple[TableWriter, TableWriter, TableWriter, TableWriter],
 ) -> None:
     head_rows, layer_rows, model_rows, pair_rows = writers
@@ -110,9 +93,9 @@ def _measure(
             return
         documents = group["document"].values
         where = {"condition": condition, "reference": reference, "probe": probe}
-        summary = _Summary(len(documents))
+        summary = _Summary(len(documents), kind_of(protocol).measures(protocol))
         for layer, part in enumerate(_layers(group, full if reference else None, probe, protocol)):
-            frame, whole = layer_table(part.signals, part.reference, part.lag, protocol)
+            frame, whole = layer_table(part, protocol)
             count, n_heads = part.signals.shape[:2]
             sequence = np.repeat(np.arange(count), n_heads)
             keys = pd.DataFrame(
@@ -126,32 +109,75 @@ def _measure(
             )
             head_rows.append(pd.concat([keys, frame], axis=1))
             layer_rows.append(_layer_rows(where, documents, layer, whole))
-            pair_rows.append(_pair_rows(where, layer, part.signals))
+            pair_rows.append(_pair_rows(where, layer, part.kernels))
             summary.add(frame, whole)
+        summary.add_model(list(_models(group, probe, protocol)))
         model_rows.append(summary.rows(where, documents))
 
 
 def _layers(
-    group: xr.Dataset, full: xr.Dataset | None, probe: str, protocol: PaperProtocol
-) -> Iterator[_Layer]:
-    near = protocol.local_global.probe
+    group: xr.Dataset, full: xr.Dataset | None, probe: str, protocol: Any
+) -> Iterator[LayerSignals]:
+    near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
-        lag = None
-        if near in group:
-            mass = group[f"{near}_mass"][:, layer].values
-            lag = (_signals(group, near, layer), mass, group[LAG_AXIS].values)
-        reference = None if full is None else _signals(full, probe, layer)
-        yield _Layer(_signals(group, probe, layer), reference, lag)
+        signals, lags = _signals(group, probe, np.s_[:, layer])
+        reference, reference_lags = (
+            (None, None) if full is None else _signals(full, probe, np.s_[:, layer])
+        )
+        local = None
+        if near:
+            mass = group[f"{near[0]}_mass"][:, layer].values
+            local = (_signals(group, near[0], np.s_[:, layer])[0], mass, group[LAG_AXIS].values)
+        yield LayerSignals(
+            signals, lags, reference, reference_lags, local, **_facts(group, probe, layer)
+        )
 
 
-def _signals(group: xr.Dataset, probe: str, layer: int) -> np.ndarray:
-    """One layer's signals; zeros, which the measures know as `mass`, where no mass was seen."""
-    mass = group[f"{probe}_mass"][:, layer].values
-    signals = group[probe][:, layer].values
-    return np.where(mass[..., None] == 0, np.float32(0), signals)
+def _signals(
+    group: xr.Dataset, probe: str, where: tuple[slice, Any]
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Signals (sequence, ..., head, N) and the lags of their columns, None for positions.
+
+    Zeros, which the measures know as `mass`, where no mass was seen. Whole rows come by lag.
+    """
+    variable = group[probe]
+    mass = group[f"{probe}_mass"][where].values
+    signals = np.where(mass[..., None] == 0, np.float32(0), variable[where].values)
+    if "row" in variable.dims:
+        lags = np.arange(group.sizes["position"] // 2)
+        return rows_by_lag(signals, group["row"].values, len(lags)), lags
+    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None
 
 
-def measure_array(signals: Path, protocol: PaperProtocol, out: Path) -> int:
+def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
+    """What was extracted of logits and rotary pairs; of signals by lag only."""
+    if group[probe].dims[-1] != LAG_AXIS:
+        return {}
+    found: dict[str, np.ndarray] = {}
+    if "logit_spectrum" in group:
+        found["logits"] = group["logit_spectrum"][:, layer].values
+    if "rotary_frequency" in group:
+        # The last component holds the dimensions that do not turn.
+        norms = (group[name][:, layer, :, :-1].values for name in ("query_norm", "key_norm"))
+        found["usage"] = np.prod(list(norms), axis=0)
+        found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
+    return found
+
+
+def _models(group: xr.Dataset, probe: str, protocol: Any) -> Iterator[Measured]:
+    """Measures of all heads of a model together, some sequences at a time."""
+    measure = kind_of(protocol).model
+    if measure is None:
+        return
+    for start in range(0, group.sizes["sequence"], SEQUENCES_AT_ONCE):
+        some = slice(start, start + SEQUENCES_AT_ONCE)
+        signals, lags = _signals(group, probe, (some, slice(None)))
+        # (sequence, layer, head, [row,] N): all heads of a model side by side.
+        kernels = signals if signals.ndim == 4 else signals.mean(axis=3)
+        yield measure(kernels.reshape(len(kernels), -1, kernels.shape[-1]), lags, protocol)
+
+
+def measure_array(signals: Path, protocol: Any, out: Path) -> int:
     """Measure the rows of any `.npy` array; one table row per signal, in order.
 
     Parameters
@@ -170,7 +196,8 @@ def measure_array(signals: Path, protocol: PaperProtocol, out: Path) -> int:
     rows = rows.reshape(-1, rows.shape[-1])
     with table_writer(out) as writer:
         for start in range(0, len(rows), ROWS_AT_ONCE):
-            measured = measure_signals(np.asarray(rows[start : start + ROWS_AT_ONCE]), protocol)
+            some = np.asarray(rows[start : start + ROWS_AT_ONCE])
+            measured = kind_of(protocol).signals(some, protocol)
             table = pd.DataFrame(dict(measured.values))
             table["reason"] = measured.reasons()
             writer.append(table)
@@ -193,24 +220,8 @@ def _load_array(path: Path) -> np.ndarray:
     return rows
 
 
-def layer_table(
-    signals: np.ndarray,
-    reference: np.ndarray | None,
-    lag: tuple[np.ndarray, np.ndarray, np.ndarray] | None,
-    protocol: PaperProtocol,
-) -> tuple[pd.DataFrame, Measured]:
+def layer_table(layer: LayerSignals, protocol: Any) -> tuple[pd.DataFrame, Measured]:
     """Measures of one layer.
-
-    Parameters
-    ----------
-    signals
-        (sequence, head, axis).
-    reference
-        The same heads under the reference condition, or None.
-    lag
-        Signal of the local-mass probe, its mass and its lags, or None where not extracted.
-    protocol
-        Conventions.
 
     Returns
     -------
@@ -219,19 +230,19 @@ def layer_table(
     layer
         Measures of the whole layer, per sequence.
     """
-    measured = measure_signals(signals, protocol)
-    if lag is not None:
-        measured = measured.merge(measure_locality(*lag, protocol))
-    if reference is not None:
-        measured = measured.merge(compare_signals(reference, signals, protocol))
+    kind = kind_of(protocol)
+    measured = kind.heads(layer, protocol)
     frame = pd.DataFrame({name: values.ravel() for name, values in measured.values.items()})
     reasons = measured.reasons().ravel()
-    if reference is None:
-        frame[list(COMPARED)] = np.nan
+    measures = kind.measures(protocol)
+    if layer.reference is None:
+        compared = [m.name for m in measures if m.level == "pair_of_conditions"]
+        frame[compared] = np.nan
         gap = np.where(reasons == "", "", "; ").astype(object)
-        reasons = reasons + gap + f"reference: {' '.join(COMPARED)}"
-    frame["reason"] = reasons
-    return frame, measure_layers(measured.values, protocol)
+        reasons = reasons + gap + f"reference: {' '.join(compared)}"
+    frame = frame[[m.name for m in measures if m.name in frame]]
+    frame = frame.assign(reason=reasons)
+    return frame, kind.layer(layer, measured, protocol)
 
 
 def _layer_rows(
@@ -274,11 +285,15 @@ def _pair_rows(where: Mapping[str, str], layer: int, signals: np.ndarray) -> pd.
 class _Summary:
     """Per-sequence statistics over all heads of a model, gathered layer by layer."""
 
-    def __init__(self, sequences: int) -> None:
+    def __init__(self, sequences: int, measures: Sequence[Measure]) -> None:
         self.sequences = sequences
+        self.kinds = {m.name: m.over_heads for m in measures}
         self.totals: dict[str, np.ndarray] = {}
         self.counts: dict[str, np.ndarray] = {}
-        self.spread: dict[str, list[np.ndarray]] = {n: [] for n in (*DISPERSED, *HEAVY_TAILED)}
+        self.spread: dict[str, list[np.ndarray]] = {
+            name: [] for name, kind in self.kinds.items() if kind != "mean"
+        }
+        self.whole: list[Measured] = []
         self.layers: dict[str, list[np.ndarray]] = {}
         self.heads = 0
         self.depth = 0
@@ -295,6 +310,10 @@ class _Summary:
         for name, values in whole.values.items():
             self.layers.setdefault(name, []).append(values)
 
+    def add_model(self, whole: list[Measured]) -> None:
+        """Measures of all heads together, block of sequences by block."""
+        self.whole = whole
+
     def rows(self, where: Mapping[str, str], documents: np.ndarray) -> pd.DataFrame:
         if not self.heads:
             raise PipelineError("the store holds no layers", "signals", "extract them again")
@@ -309,7 +328,7 @@ class _Summary:
             if not parts:
                 continue
             values = np.concatenate(parts, axis=1)
-            if name in HEAVY_TAILED:
+            if self.kinds[name] == "median":
                 columns[f"{name}_median"] = _over_heads(np.nanmedian, values)
                 continue
             columns[f"{name}_std"] = _over_heads(np.nanstd, values)
@@ -318,6 +337,10 @@ class _Summary:
             values = np.stack(parts, axis=1)
             columns[name] = _over_heads(np.nanmean, values)
             lost_layers[name] = np.isnan(values).sum(axis=1)
+        together = [part.reasons() for part in self.whole]
+        for name in self.whole[0].values if self.whole else ():
+            columns[name] = np.concatenate([part.values[name] for part in self.whole])
+        said = np.concatenate(together) if together else np.full(self.sequences, "", dtype=object)
         return pd.DataFrame(
             {
                 **where,
@@ -327,6 +350,7 @@ class _Summary:
                 "reason": [
                     "; ".join(
                         [
+                            *filter(None, [said[row]]),
                             *_missing(lost, row, f"of {self.heads} heads"),
                             *_missing(lost_layers, row, f"of {self.depth} layers"),
                         ]

@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import replacing
 
-__all__ = ["TableWriter", "iterate_table", "read_csv", "read_table", "table_writer", "write_csv"]
+__all__ = [
+    "TableWriter",
+    "iterate_table",
+    "read_csv",
+    "read_table",
+    "table_columns",
+    "table_writer",
+    "write_csv",
+]
 
 
 class TableWriter:
@@ -57,6 +65,12 @@ def iterate_table(path: Path) -> Iterator[pd.DataFrame]:
             with _reading(path):
                 frame = file.read_row_group(index).to_pandas()
             yield frame
+
+
+def table_columns(path: Path) -> list[str]:
+    """Names of the columns of a Parquet file, in order."""
+    with _reading(path):
+        return list(pq.read_schema(path).names)
 
 
 def read_table(path: Path) -> pd.DataFrame:

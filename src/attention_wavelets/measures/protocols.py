@@ -1,0 +1,156 @@
+"""What a protocol does, by its kind: a new kind of protocol is one entry here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention_wavelets.errors import unknown_name
+from attention_wavelets.measures import paper, rigorous
+from attention_wavelets.measures.arrays import FloatArray
+from attention_wavelets.measures.measured import Measured, averaged
+from attention_wavelets.measures.registry import Measure
+from attention_wavelets.measures.registry_paper import paper_measures
+from attention_wavelets.measures.registry_rigorous import rigorous_measures
+
+__all__ = ["KINDS", "Kind", "LayerSignals", "kind_of", "protocol_measures", "rows_by_lag"]
+
+Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class LayerSignals:
+    """Signals of one layer under one condition, with what their measures refer to.
+
+    signals
+        (sequence, head, N), or (sequence, head, row, N) where several rows were taken.
+    lags
+        (N,) of signals by lag, else None.
+    reference, reference_lags
+        The same heads under the reference condition, or None.
+    near
+        Signal, mass and lags of the probe that local mass is read from, or None.
+    logits, frequency, usage
+        Facts of the layer, or None: power of logits by lag (sequence, head, frequency), cycles
+        per token (pair,), strength of each rotary pair (sequence, head, pair).
+    """
+
+    signals: Array
+    lags: Array | None = None
+    reference: Array | None = None
+    reference_lags: Array | None = None
+    near: tuple[Array, Array, Array] | None = None
+    logits: Array | None = None
+    frequency: Array | None = None
+    usage: Array | None = None
+
+    @property
+    def kernels(self) -> Array:
+        """One signal per head, (sequence, head, N): the mean of its rows."""
+        return self.signals if self.signals.ndim == 3 else self.signals.mean(axis=2)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of protocol.
+
+    measures
+        protocol -> its measures, in the order of the columns.
+    signals
+        (signals, protocol) -> measures of any array of signals.
+    heads, layer
+        (layer, protocol) -> measures per (sequence, head); (layer, those measures, protocol) ->
+        measures per sequence.
+    model
+        (kernels of all heads of a model, lags, protocol) -> measures per sequence, or None.
+    """
+
+    measures: Callable[[Any], tuple[Measure, ...]]
+    signals: Callable[[Array, Any], Measured]
+    heads: Callable[[LayerSignals, Any], Measured]
+    layer: Callable[[LayerSignals, Measured, Any], Measured]
+    model: Callable[[Array, Array | None, Any], Measured] | None = None
+
+
+def _paper_heads(layer: LayerSignals, protocol: Any) -> Measured:
+    measured = paper.measure_signals(layer.signals, protocol)
+    if layer.near is not None:
+        measured = measured.merge(paper.measure_locality(*layer.near, protocol))
+    if layer.reference is not None:
+        compared = paper.compare_signals(layer.reference, layer.signals, protocol)
+        measured = measured.merge(compared)
+    return measured
+
+
+def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
+    measured = rigorous.measure_signals(layer.signals, protocol, layer.lags)
+    if layer.reference is not None:
+        lags = None
+        if layer.lags is not None and layer.reference_lags is not None:
+            lags = (layer.reference_lags, layer.lags)
+        compared = rigorous.compare_signals(layer.reference, layer.signals, protocol, lags)
+        measured = measured.merge(compared)
+    if layer.signals.ndim == 4:
+        measured = averaged(measured)
+    return measured.merge(
+        rigorous.measure_rotary(
+            layer.kernels,
+            layer.logits,
+            None if layer.lags is None else layer.frequency,
+            layer.usage,
+            protocol,
+        )
+    )
+
+
+def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
+    by_lag = layer.lags is not None
+    measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
+    return measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+
+
+def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:
+    return rigorous.measure_bank(kernels, lags, protocol, "model_bank")
+
+
+KINDS: dict[str, Kind] = {
+    "paper": Kind(
+        paper_measures,
+        paper.measure_signals,
+        _paper_heads,
+        lambda _, heads, protocol: paper.measure_layers(heads.values, protocol),
+    ),
+    "rigorous": Kind(
+        rigorous_measures,
+        rigorous.measure_signals,
+        _rigorous_heads,
+        _rigorous_layer,
+        _rigorous_model,
+    ),
+}
+"""Kind of a protocol -> what it does."""
+
+
+def kind_of(protocol: Any) -> Kind:
+    """What this protocol does. Raises PipelineError for an unknown kind."""
+    if protocol.kind not in KINDS:
+        raise unknown_name("protocol", protocol.kind, KINDS)
+    return KINDS[protocol.kind]
+
+
+def protocol_measures(protocol: Any) -> tuple[Measure, ...]:
+    """The measures of any protocol. Raises PipelineError for an unknown kind."""
+    return kind_of(protocol).measures(protocol)
+
+
+def rows_by_lag(rows: FloatArray, queries: Array, count: int) -> FloatArray:
+    """Whole rows (..., row, position) as signals by lag 0 ... count - 1: (..., row, count).
+
+    Every query must lie at `count` - 1 or later.
+    """
+    columns = np.asarray(queries, dtype=np.intp)[:, None] - np.arange(count)
+    return np.asarray(rows[..., np.arange(len(columns))[:, None], columns])

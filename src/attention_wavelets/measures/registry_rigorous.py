@@ -1,0 +1,628 @@
+"""The measures of protocol `rigorous`, as records."""
+
+from __future__ import annotations
+
+import math
+
+from attention_wavelets.config.schema import RigorousProtocol
+from attention_wavelets.measures.kernel import LAWS
+from attention_wavelets.measures.registry import Level, Measure, by_name
+from attention_wavelets.measures.rigorous import MODES, PACKET, QUANTILES
+from attention_wavelets.measures.sparsity import BASES
+
+__all__ = ["rigorous_measures"]
+
+_INF = math.inf
+_NEVER = "never, for a signal with mass"
+_CONSTANT = "the signal does not vary (constant)"
+_DYADIC = "the length is no power of two (dyadic)"
+_LAG = "the signal is not by lag (axis)"
+
+
+def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
+    dropped = protocol.sink == "drop"
+    rows = [
+        Measure(
+            "sink_mass",
+            "share",
+            (0, 1),
+            "more attention fell on the first position and was left out",
+            "a_0, if the protocol drops it; 0 for signals by lag, which never hold the first token",
+            "first position emptied, the rest divided by its sum"
+            if dropped
+            else "this protocol keeps the first position",
+            _NEVER,
+            "What the other numbers leave out.",
+        ),
+        Measure(
+            "participation_ratio",
+            "positions",
+            (1, _INF),
+            "attention is spread over more positions",
+            "PR = 1 / sum a_t^2",
+            "standard (inverse Simpson index)",
+            _NEVER,
+            "An effective number of positions that large shares decide.",
+        ),
+        Measure(
+            "dc_share",
+            "share",
+            (0, 1),
+            "attention is more even",
+            "P_0 / sum P = PR / N, P = |DFT_N a|^2, two-sided, no window, no padding",
+            "Parseval's theorem; the paper's selectivity is PR / (N - PR) under these conventions",
+            _NEVER,
+            "The part of the spectrum that says how concentrated a head is, on its own.",
+        ),
+        Measure(
+            "positional_entropy",
+            "nats",
+            (0, _INF),
+            "attention is spread over more positions",
+            "H(a) = -sum_t a_t ln a_t",
+            "Shannon 1948",
+            _NEVER,
+            "How many positions a head attends to; exp of it is an effective number.",
+            over_heads="spread",
+        ),
+        Measure(
+            "positional_entropy_share",
+            "1",
+            (0, 1),
+            "attention is closer to uniform",
+            f"H(a) / ln {'(N - 1)' if dropped else 'N'}",
+            "comparable between lengths",
+            "there is one position only (length)",
+            "Positional entropy as a share of its maximum.",
+            over_heads="spread",
+        ),
+        Measure(
+            "spectral_entropy_share",
+            "1",
+            (0, 1),
+            "power beside DC is spread over more frequencies",
+            "H(P_k / sum P, k != 0) / ln(N - 1), two-sided",
+            "ours: without DC it no longer repeats the participation ratio",
+            _CONSTANT,
+            "How many frequencies a head varies at, whatever its concentration.",
+            over_heads="spread",
+        ),
+        Measure(
+            "spectral_flatness",
+            "1",
+            (0, 1),
+            "the spectrum is more like that of noise",
+            "exp(mean ln P_k) / mean P_k, k != 0",
+            "Gray and Markel 1974",
+            _CONSTANT,
+            "Near exp(-0.577) = 0.56 for random numbers; small where some frequencies stand out.",
+        ),
+        Measure(
+            "half_power_width",
+            "cycles/token",
+            (0, 0.5),
+            "the head resolves finer detail",
+            "lowest frequency with P <= P_0 / 2, interpolated",
+            "standard (3 dB bandwidth)",
+            "the power never falls to half (width)",
+            "How wide a band a head lets through.",
+        ),
+    ]
+    for number in range(1, protocol.octaves + 1):
+        rows.append(
+            Measure(
+                f"octave_share_{number}",
+                "share",
+                (0, 1),
+                "more of the power beside DC lies in this octave",
+                f"P in (2^-{number}, 2^-{number - 1}] of Nyquist over all P beside DC",
+                f"bands of a dyadic transform; white noise has about {2.0**-number:g}",
+                f"{_CONSTANT}, or too short for the octave (length)",
+                f"Variation over about {2**number} to {2 ** (number + 1)} tokens.",
+            )
+        )
+    rows.append(
+        Measure(
+            "octave_share_rest",
+            "share",
+            (0, 1),
+            "more of the power beside DC is slower than all octaves",
+            f"P at or below 2^-{protocol.octaves} of Nyquist over all P beside DC",
+            "as above",
+            _CONSTANT,
+            "What is slower than the slowest octave.",
+        )
+    )
+    return rows
+
+
+def _uncertainty(protocol: RigorousProtocol) -> list[Measure]:
+    theorem = "Maassen and Uffink 1988; Dembo, Cover and Thomas 1991, theorem 23"
+    count = protocol.permutations.count
+    nats = [
+        (
+            "excess_sqrt",
+            "H(a) + H(|F sqrt a|^2) - ln N",
+            "the attention and its transform",
+            theorem,
+        ),
+        (
+            "excess_amp",
+            "H(a^2 / sum a^2) + H(|F a|^2 / sum a^2) - ln N",
+            "the head as a filter",
+            theorem,
+        ),
+        (
+            "excess_mix",
+            "H(a) + H(|F a|^2 / sum a^2) - ln N",
+            "the pair that the paper adds up",
+            "ours: at least `excess_amp`, as H(a) >= H(a^2 / sum a^2)",
+        ),
+    ]
+    return [
+        *(
+            Measure(
+                name,
+                "nats",
+                (0, _INF),
+                "farther from the uncertainty bound",
+                formula,
+                source,
+                _NEVER,
+                f"Distance from the bound for {what}; 0 for a point, a comb, a uniform signal.",
+            )
+            for name, formula, what, source in nats
+        ),
+        Measure(
+            "excess_share",
+            "1",
+            (0, 1),
+            "farther from the uncertainty bound",
+            "excess_sqrt / U(N), U(N) the most that N positions allow",
+            "U(N): ours, nulls/bounds.py",
+            "there is one position only (length)",
+            "The distance as a share of the largest possible one.",
+        ),
+        Measure(
+            "arrangement_gain",
+            "1",
+            (-_INF, 1),
+            "the order of positions brings the head nearer to the bound than chance",
+            f"(mean excess of {count} rearrangements - excess_sqrt) / that mean",
+            "ours: rearranging keeps H(a) and the DC share",
+            "every order has the bound (constant)",
+            "What the ORDER of a head's attention adds, which no entropy of positions sees.",
+        ),
+        Measure(
+            "arrangement_p",
+            "1",
+            (0, 1),
+            "the order is more like chance",
+            f"(1 + rearrangements at least as near to the bound) / {count + 1}",
+            "permutation test (Phipson and Smyth 2010)",
+            _NEVER,
+            "Small for nearly every head, as neighbours get similar attention: read the gain.",
+        ),
+        Measure(
+            "massar_spindel_slack",
+            "1",
+            (0, _INF),
+            "farther from the bound",
+            "(1 + 2A) dU dV + A^2 (dU + dV) - A^2, A = tan(pi / N)",
+            "Massar and Spindel 2008",
+            "fewer than three positions (length)",
+            "A product of spreads that holds on N points whatever the shift.",
+        ),
+        Measure(
+            "breitenberger_product",
+            "tokens^2",
+            (0.25, _INF),
+            "farther from the bound 1/4",
+            "Var(n) (1 - tau^2) / tau^2, tau = sum sqrt(a_n a_(n+1))",
+            "after Breitenberger 1985",
+            "no two neighbouring positions have mass (neighbours)",
+            "A product of spreads for rows that do not wrap around; a far sink makes it huge.",
+            over_heads="median",
+        ),
+    ]
+
+
+def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
+    rows = [
+        Measure(
+            "haar_energy_entropy",
+            "1",
+            (0, 1),
+            "energy is spread over more scales",
+            "H(e_j / sum e) / ln J, e_j the energy of Haar detail level j",
+            "relative wavelet energy (Rosso et al. 2001); Haar has no edge effects",
+            f"{_DYADIC}, or {_CONSTANT}",
+            "Whether a head works at one scale or at all of them.",
+        ),
+        Measure(
+            "db2_energy_entropy",
+            "1",
+            (0, 1),
+            "energy is spread over more scales",
+            "the same for db2, continued by zeros",
+            "the paper's wavelet with a boundary rule that keeps the energy",
+            f"fewer than two levels (length), or {_CONSTANT}",
+            "The same with the paper's wavelet.",
+        ),
+    ]
+    for level in range(1, protocol.levels + 1):
+        undefined = f"{_DYADIC}, or too short for the level (length)"
+        width = 2**level
+        rows += [
+            Measure(
+                f"haar_share_{level}",
+                "share",
+                (0, 1),
+                "more of the variation is at this scale",
+                f"e_{level} / sum e, level 1 the finest",
+                "as above",
+                f"{undefined}, or {_CONSTANT}",
+                f"Variation between neighbouring blocks of {width // 2} tokens.",
+            ),
+            Measure(
+                f"haar_entropy_{level}",
+                "1",
+                (0, 1),
+                "variation of this scale is found everywhere",
+                f"H(W^2 / e_{level}) / ln(number of coefficients)",
+                "normalised, unlike the paper's printed formula",
+                f"{undefined}, or the level has no energy (power)",
+                f"Whether variation over {width} tokens sits at one place or everywhere.",
+            ),
+            Measure(
+                f"dyadic_entropy_{level}",
+                "1",
+                (0, 1),
+                f"halves of blocks of {width} tokens get equal attention",
+                "sum over blocks of mass x h(left half / block), over ln 2",
+                "chain rule of entropy: times ln 2 they sum to H(a)",
+                undefined,
+                "An entropy by scale, exact and without any wavelet.",
+            ),
+        ]
+    for mode in MODES:
+        rows.append(
+            Measure(
+                f"db2_energy_{mode}",
+                "ratio",
+                (0, _INF),
+                "edges are counted more than once",
+                f"energy of db2 coefficients, mode {mode}, over sum a^2",
+                "1 where the transform is an isometry: `zero` always, `periodization` at lengths "
+                "that halve evenly",
+                "the signal is too short (length)",
+                "How much a boundary rule adds where attention lives: at the edges.",
+            )
+        )
+    return rows
+
+
+def _sparsity(_: RigorousProtocol) -> list[Measure]:
+    bases = {**{name: f"coefficients in {name}" for name in BASES}}
+    bases["identity"] = "the signal itself"
+    rows = [
+        Measure(
+            f"sparsity_{name}",
+            "nats",
+            (0, _INF),
+            "more coefficients are needed",
+            f"-sum p ln p, p = c^2 / sum c^2, c = {what}, mean removed",
+            "entropy cost of Coifman and Wickerhauser 1992",
+            f"{_CONSTANT}" + ("" if name in ("identity", "fourier", "dct") else ", or (length)"),
+            f"exp of it: how many coefficients describe the head in basis {name}.",
+        )
+        for name, what in bases.items()
+    ]
+    rows.append(
+        Measure(
+            "sparsity_packets",
+            "nats",
+            (0, _INF),
+            "more coefficients are needed",
+            f"the smallest such entropy over all {PACKET} packet bases",
+            "Coifman and Wickerhauser 1992",
+            f"{_CONSTANT}, or too short (length)",
+            "The best a wavelet basis can do when it is chosen for each head.",
+        )
+    )
+    return rows
+
+
+def _kernels(_: RigorousProtocol) -> list[Measure]:
+    laws = {
+        "exponential": "exp(-r |lag|)",
+        "power": "(1 + |lag|)^-r",
+        "uniform": "the same at every lag",
+    }
+    return [
+        Measure(
+            "kernel_width",
+            "tokens",
+            (0, _INF),
+            "the head reaches farther",
+            "s = exp(H(a)) / e",
+            "the decay time of an exponential kernel with this entropy",
+            _LAG,
+            "How many tokens back a head reaches.",
+            over_heads="median",
+        ),
+        *(
+            Measure(
+                f"kernel_kl_{law}",
+                "nats",
+                (0, _INF),
+                "the kernel is less like this law",
+                f"min over r >= 0 of KL(a, {laws[law]})",
+                "maximum likelihood in an exponential family",
+                _LAG,
+                f"How far a head's attention by lag is from the law {laws[law]}.",
+            )
+            for law in (*LAWS, "uniform")
+        ),
+        *(
+            measure
+            for name, what in (
+                ("rotary_excess", "attention by lag"),
+                ("rotary_excess_logits", "logits by lag (the fact `logit_lags`)"),
+            )
+            for measure in (
+                Measure(
+                    name,
+                    "nats",
+                    (-_INF, _INF),
+                    "the head varies at the frequencies its strong rotary pairs turn with",
+                    f"log-power of {what} at the rotary frequencies, weighted by |q_c| |k_c|, less "
+                    "the mean under permuted weights",
+                    "ours; usage as in Barbero et al. 2024",
+                    "fewer than four pairs turn between once per signal and Nyquist, or the facts "
+                    "`rotary_usage` and `logit_lags` are not there (rotary)",
+                    "Whether the rotary frequencies a head uses show in what it does.",
+                ),
+                Measure(
+                    f"{name}_p",
+                    "1",
+                    (0, 1),
+                    "more like chance",
+                    "(1 + permutations at least as high) / (1 + their number)",
+                    "permutation test",
+                    "as above (rotary)",
+                    "How often permuted usage does as well.",
+                ),
+            )
+        ),
+    ]
+
+
+def _pairs(protocol: RigorousProtocol) -> list[Measure]:
+    level: Level = "pair_of_conditions"
+    return [
+        Measure(
+            "scale_dilation",
+            "1",
+            (0, 1),
+            "the head does not keep its shape in relative position",
+            "S_dil: Hellinger distance after mass-preserving resampling to one length",
+            "ours: exact for any ratio; no wavelet is needed (Parseval)",
+            _NEVER,
+            "0 where attention stretches with the text.",
+            level,
+        ),
+        Measure(
+            "scale_lag",
+            "1",
+            (0, 1),
+            "the head does not keep its width in tokens",
+            "S_lag: Hellinger distance over the lags both have, renormalised",
+            "ours",
+            "no mass at those lags (mass)",
+            "0 where attention looks back the same number of tokens.",
+            level,
+        ),
+        Measure(
+            "scale_lost_mass",
+            "share",
+            (0, 1),
+            "more of the longer signal lies beyond the shorter one",
+            "mass of the longer signal that S_lag leaves out",
+            "ours",
+            _NEVER,
+            "How much S_lag does not see.",
+            level,
+        ),
+        Measure(
+            "scale_kappa",
+            "1",
+            (-1, 1),
+            "the head dilates; below 0 it keeps its width",
+            "(S_lag - S_dil) / (S_lag + S_dil)",
+            "ours",
+            f"both are below {protocol.smallest_change:g} (scale)",
+            "+1 dilates, -1 fixed width in tokens.",
+            level,
+        ),
+        Measure(
+            "scale_level_shift",
+            "1",
+            (0, 2),
+            "the head does not keep its shape in relative position",
+            "1 - cosine of Haar details, the longer signal's finest levels dropped",
+            "dilation by 2 moves level j to j + 1 (Mallat 2009)",
+            f"{_DYADIC}, or a vector is zero (constant)",
+            "The wavelet form of S_dil, exact for Haar.",
+            level,
+        ),
+    ]
+
+
+def _layers(_: RigorousProtocol) -> list[Measure]:
+    varies = "the values do not vary over the heads (variance), or fewer than three heads (heads)"
+    pair = "H(a) and H(|F sqrt a|^2)"
+    rows = [
+        ("correlation", "", f"Pearson's r over heads of {pair}", "as the paper, two-sided"),
+        (
+            "correlation_chance",
+            "",
+            "mean of the same over rearranged positions",
+            "what any rows give, by the theorem",
+        ),
+        (
+            "correlation_adjusted",
+            "",
+            "correlation - correlation_chance",
+            "what the arrangement of attention adds; about 0 without structure",
+        ),
+        (
+            "correlation_partial",
+            "",
+            "partial correlation given ln PR",
+            "what concentration alone does not explain",
+        ),
+        ("correlation_ranks", "", "Spearman's rho", "the same for ranks"),
+    ]
+    return [
+        Measure(
+            name,
+            "1",
+            (-2, 2) if name == "correlation_adjusted" else (-1, 1),
+            "spread heads also use more frequencies",
+            formula,
+            "ours",
+            varies,
+            f"Position against spectrum: {summary}.",
+            "layer",
+        )
+        for name, _, formula, summary in rows
+    ]
+
+
+def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure]:
+    of = "layer" if level == "layer" else "model"
+    bad = f"{_LAG}; no power at a frequency, or too few heads (bank)"
+    frame = "Mallat 2009, theorem 5.11; a single copying head has ratio 1"
+    described: list[tuple[str, str, tuple[float, float], str, str, str, str]] = []
+    for kind, unit in (("frame", ""), ("unit_frame", " of kernels at unit L2 norm")):
+        power = f"sum over heads of |K_h|^2{unit}"
+        described += [
+            (
+                f"{kind}_lower",
+                "1",
+                (0, _INF),
+                "the least covered frequency is covered better",
+                f"A = min over frequency of {power}",
+                frame,
+                f"How well the {of}'s heads cover the frequency they cover least.",
+            ),
+            (
+                f"{kind}_upper",
+                "1",
+                (0, _INF),
+                "the best covered frequency is covered more",
+                f"B = max over frequency of {power}",
+                frame,
+                f"How much the {of}'s heads pile up.",
+            ),
+            (
+                f"{kind}_octaves",
+                "octaves",
+                (0, _INF),
+                "coverage is less even",
+                f"log2(B / A) of {power}",
+                frame,
+                "0 for a bank that covers all frequencies alike.",
+            ),
+        ]
+    for name, share in QUANTILES.items():
+        described.append(
+            (
+                f"scale_{name}",
+                "octaves",
+                (-_INF, _INF),
+                "heads reach farther",
+                f"{share:.0%} quantile over heads of log2(kernel width in tokens)",
+                "ours",
+                f"The {name} reach of the {of}'s heads, in doublings of a token.",
+            )
+        )
+    described += [
+        (
+            "scale_octaves",
+            "octaves",
+            (0, _INF),
+            "heads differ more in reach",
+            "95 % less 5 % quantile",
+            "ours",
+            "Diversity of scales: 0 where all heads reach equally far.",
+        ),
+        (
+            "octave_coverage",
+            "1",
+            (0, 1),
+            "the octaves get more even shares",
+            f"exp(H(mean octave shares)) / {protocol.octaves + 1}",
+            "ours",
+            "How evenly the heads' variation fills the octaves.",
+        ),
+        (
+            "collapse",
+            "1",
+            (0, 1),
+            "heads differ in shape",
+            "mean Kolmogorov-Smirnov distance of kernels rescaled by their widths",
+            "ours; wavelet atoms are one shape, and have 0",
+            "Whether all heads are one shape at different scales; read beside scale_octaves.",
+        ),
+        (
+            "rank",
+            "heads",
+            (1, _INF),
+            "heads are more different",
+            "exp(H(eigenvalues of the Gram matrix))",
+            "Roy and Vetterli 2007",
+            "How many different kernels there are.",
+        ),
+        (
+            "overlap",
+            "1",
+            (0, 1),
+            "heads are more alike",
+            "mean cosine of two heads' kernels",
+            "standard",
+            "Redundancy of heads.",
+        ),
+        (
+            "cross_correlation",
+            "1",
+            (0, 1),
+            "heads are more alike up to a shift",
+            "mean of the largest cosine over shifts",
+            "standard",
+            "Redundancy of heads, whatever their lag.",
+        ),
+        (
+            "complementarity",
+            "1",
+            (0, 1),
+            "heads share fewer octaves",
+            "1 - mean over pairs of sum_j min(p_j, q_j) of octave shares",
+            "ours",
+            "A division of labour by frequency: 1 where no two heads share an octave.",
+        ),
+    ]
+    return [
+        Measure(f"{prefix}_{name}", unit, bounds, direction, formula, source, bad, summary, level)
+        for name, unit, bounds, direction, formula, source, summary in described
+        if level == "layer" or name != "cross_correlation"
+    ]
+
+
+def rigorous_measures(protocol: RigorousProtocol) -> tuple[Measure, ...]:
+    """The measures of protocol `rigorous`, in the order of the columns."""
+    families = (_spectrum, _uncertainty, _wavelets, _sparsity, _kernels, _pairs, _layers)
+    rows = [row for family in families for row in family(protocol)]
+    rows += _bank(protocol, "bank", "layer") + _bank(protocol, "model_bank", "model")
+    return tuple(by_name(rows).values())
