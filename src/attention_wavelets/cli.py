@@ -262,14 +262,14 @@ def _add_aggregate_study(commands: Any) -> None:
 
         config = _slice(arguments, "studies/{study}/aggregate")
         manifests = {m["name"]: m for m in map(read_json, arguments.manifests)}
-        outputs = (arguments.heads, arguments.models, arguments.pairs)
+        outputs = (arguments.heads, arguments.models, arguments.pairs, arguments.summary)
         aggregate_study(config, manifests, arguments.measures, *outputs)
 
     text = "Join the measures of every model of a study."
     parser = _stage(commands, "aggregate-study", run, text)
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
     parser.add_argument("--measures", type=Path, nargs="+", required=True, help="folders")
-    _files(parser, "heads", "models", "pairs")
+    _files(parser, "heads", "models", "pairs", "summary")
 
 
 def _add_summarise_facts(commands: Any) -> None:
@@ -301,7 +301,7 @@ def _add_write_report(commands: Any) -> None:
         from attention_wavelets.stages.publish import write_study_report
 
         config = _slice(arguments, "studies/{study}/report")
-        tables = (arguments.heads, arguments.models, arguments.pairs)
+        tables = (arguments.heads, arguments.models, arguments.pairs, arguments.summary)
         write_study_report(
             config,
             arguments.manifests,
@@ -316,7 +316,7 @@ def _add_write_report(commands: Any) -> None:
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
     parser.add_argument("--corpora", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--signals", type=Path, nargs="+", required=True)
-    _files(parser, "heads", "models", "pairs", "figures", "out")
+    _files(parser, "heads", "models", "pairs", "summary", "figures", "out")
 
 
 def _add_measure(commands: Any) -> None:

@@ -24,6 +24,9 @@ KEYS = {
     "studies/tiny/heads.parquet": [
         *("model", "corpus", "condition", "probe", "protocol", "layer", "head")
     ],
+    "studies/tiny/summary.parquet": [
+        *("model", "corpus", "condition", "reference", "probe", "protocol", "statistic")
+    ],
     "studies/tiny/pairs.parquet": [
         *("model", "corpus", "condition", "probe", "protocol", "layer", "head", "other")
     ],

@@ -9,6 +9,7 @@ import pytest
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.config.schema import PaperProtocol
 from attention_wavelets.report.nulls import null_curves
+from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.tables import Headline, StudyTables
 
 MEASURES = (
@@ -142,7 +143,54 @@ def model_heads(
                 scale_correlation=near, scale_sensitivity=1 - near
             )
             frames.append(with_uncertainty(compared, **keys, condition=condition, reference="full"))
+    frames.append(rigorous_heads(random, layers, heads, untrained).assign(model=name))
     return pd.concat(frames, ignore_index=True)
+
+
+def rigorous_heads(
+    random: np.random.Generator, layers: int, heads: int, untrained: bool
+) -> pd.DataFrame:
+    """Rows of protocol `rigorous`: what the figure of the uncertainty bound reads."""
+    layer, head = (axis.ravel() for axis in np.mgrid[:layers, :heads])
+    share = np.full(len(layer), 0.99) if untrained else random.beta(8, 2, len(layer))
+    return pd.DataFrame(
+        {
+            "corpus": "enwiki-256",
+            "probe": "lag",
+            "protocol": "rigorous",
+            "condition": "full",
+            "reference": "",
+            "layer": layer,
+            "head": head,
+            "positional_entropy_share_mean": share,
+            "excess_sqrt_mean": (1 - share) * random.gamma(8, 0.4, len(layer)),
+        }
+    )
+
+
+def summary_rows(random: np.random.Generator, name: str) -> pd.DataFrame:
+    """Rows of summary.parquet of one model: each of the paper's statistics and its partners."""
+    rows = []
+    for partner in PARTNERS:
+        condition = "half" if partner.compared else "full"
+        for statistic in (partner.paper, *partner.partners):
+            paper = statistic == partner.paper
+            mean = float(random.uniform(0.1, 0.9))
+            rows.append(
+                {
+                    "model": name,
+                    "corpus": "enwiki-96" if paper else "enwiki-256",
+                    "condition": condition,
+                    "reference": "full" if partner.compared else "",
+                    "probe": "received" if paper else "lag",
+                    "protocol": "paper" if paper else "rigorous",
+                    "statistic": statistic,
+                    "mean": mean,
+                    "low": mean - 0.05,
+                    "high": mean + 0.05,
+                }
+            )
+    return pd.DataFrame(rows)
 
 
 def model_pairs(random: np.random.Generator, name: str, layers: int, heads: int) -> pd.DataFrame:
@@ -210,6 +258,7 @@ def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -
         headline=Headline("enwiki-96", "paper", "full"),
         null_curves=null_curves(pd.DataFrame({"tokens": [TOKENS]}), PROTOCOL),
         protocol=PROTOCOL.model_dump(),
+        summary=pd.concat([summary_rows(random, item[0]) for item in shape], ignore_index=True),
     )
 
 

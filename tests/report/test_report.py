@@ -10,15 +10,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from markupsafe import escape
 
+from attention_wavelets.config.compose import load_member
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.measures.protocols import protocol_measures
 from attention_wavelets.reference import CITATION, TABLES, paper_table
 from attention_wavelets.report import embed
 from attention_wavelets.report.embed import embed_figures, inline_svg
 from attention_wavelets.report.figures import FIGURES, draw_figure, save_figure
 from attention_wavelets.report.headline import COLUMNS, number
 from attention_wavelets.report.page import render_page, write_report
+from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.profile import write_profile
 from attention_wavelets.report.sections import PROFILE_SECTIONS, SECTIONS, ReportInput
 from attention_wavelets.report.summary import terminal_table
@@ -308,3 +312,32 @@ def test_a_published_table_cannot_be_changed_by_its_reader() -> None:
     mine = paper_table(1)
     mine["reconstruction_error_mean"] = 0.0
     assert (paper_table(1)["reconstruction_error_mean"] > 0).all()
+
+
+def test_every_measure_of_the_paper_stands_above_its_partners(study):
+    html = str(SECTIONS["partners"].build(ReportInput(study, [], {})))
+    titles = [t for partner in PARTNERS for t in (partner.title, *partner.partners.values())]
+    places = [html.index(f">{escape(title)}<") for title in titles]
+    assert places == sorted(places)
+    row = study.statistic("rope", "excess_sqrt_mean", condition="full", paper=False)
+    assert number(row["mean"]) in html
+    assert row["protocol"] == "rigorous"
+
+
+def test_a_study_without_rigorous_measurements_says_so(lone_study):
+    html = str(SECTIONS["partners"].build(ReportInput(lone_study, [], {})))
+    assert "No measurement of this study has a protocol of kind" in html
+
+
+def test_partners_are_statistics_that_the_protocols_have():
+    conf = Path(__file__).parents[2] / "conf"
+    known = {}
+    for kind in ("paper", "rigorous"):
+        known[kind] = set()
+        for measure in protocol_measures(load_member("protocol", kind, conf, {})):
+            wide = measure.level in ("layer", "model")
+            known[kind] |= {measure.name} if wide else {f"{measure.name}_mean"}
+            known[kind] |= {f"{measure.name}_median"} if measure.over_heads == "median" else set()
+    for partner in PARTNERS:
+        assert partner.paper in known["paper"]
+        assert set(partner.partners) <= known["rigorous"]

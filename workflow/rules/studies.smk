@@ -13,6 +13,7 @@ rule aggregate_study:
         heads=f"{STUDY}/heads.parquet",
         models=f"{STUDY}/models.csv",
         pairs=f"{STUDY}/pairs.parquet",
+        summary=f"{STUDY}/summary.parquet",
     log:
         f"{LOGS}/aggregate_study/{EXPERIMENT.study_name}.log",
     localrule: True
@@ -21,7 +22,7 @@ rule aggregate_study:
     message:
         "Join the measures of every model"
     shell:
-        "python -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --log {log:q}"
+        "python -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --summary {output.summary:q} --log {log:q}"
 
 
 rule summarise_facts:
@@ -73,6 +74,7 @@ rule write_report:
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
+        summary=rules.aggregate_study.output.summary,
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -87,4 +89,4 @@ rule write_report:
     message:
         "Write {output.page}"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"

@@ -375,6 +375,7 @@ FigureName = Literal[
     "head_correlation",
     "entropy_selectivity",
     "position_spectrum",
+    "uncertainty",
     "scale_correlation",
     "paper_tables",
 ]

@@ -15,6 +15,7 @@ from attention_wavelets.reference import CITATION
 from attention_wavelets.report.embed import EmbeddedFigure
 from attention_wavelets.report.headline import COLUMNS, number
 from attention_wavelets.report.markup import joined, link, paragraph, table, terms
+from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.words import condition_words, flat, model_state, source_words
 
@@ -144,6 +145,47 @@ def headline_numbers(page: ReportInput) -> Markup:
     )
 
 
+def partners(page: ReportInput) -> Markup:
+    """Each of the paper's measures, and below it those that can show what it is said to show."""
+    tables = page.tables
+    rows, kinds = [], []
+    for partner in PARTNERS:
+        condition = "half" if partner.compared else tables.headline.condition
+        names = [(partner.paper, partner.title, True)]
+        names += [(name, title, False) for name, title in partner.partners.items()]
+        lines = [
+            (title, *(_statistic(tables, model, name, condition, paper) for model in tables.names))
+            for name, title, paper in names
+        ]
+        # Without a partner there is nothing to compare.
+        if any(cell != "–" for line in lines[1:] for cell in line[1:]):
+            rows += lines
+            kinds += ["", *["twin"] * (len(lines) - 1)]
+    if not rows:
+        return paragraph("No measurement of this study has a protocol of kind `rigorous`.")
+    note = (
+        "Indented below each of the paper's measures: measures that can show what it is said to "
+        "show. The paper's are of the headline text, the others of attention by lag where the "
+        "study measures it so. Means over heads and sequences, in brackets the confidence interval "
+        "over documents."
+    )
+    heads = ("measure", *(tables.label(name) for name in tables.names))
+    return joined(
+        [
+            paragraph(note),
+            table(heads, rows, kinds=kinds),
+            terms((partner.title, partner.why) for partner in PARTNERS),
+        ]
+    )
+
+
+def _statistic(tables: StudyTables, model: str, name: str, condition: str, paper: bool) -> Markup:
+    row = tables.statistic(model, name, condition=condition, paper=paper)
+    if row is None:
+        return Markup("–")
+    return _with_interval({"v": row["mean"], "v_low": row["low"], "v_high": row["high"]}, "v")
+
+
 def figures(page: ReportInput) -> Markup:
     """Every figure with its caption."""
     if not page.figures:
@@ -248,6 +290,7 @@ SECTIONS: dict[str, Section] = {
     for section in (
         Section("run", "What was run", what_was_run),
         Section("headline", "Headline numbers", headline_numbers),
+        Section("partners", "Beside the paper's measures", partners),
         Section("figures", "Figures", figures),
         Section("provenance", "Provenance", provenance),
         Section("licences", "Licences", licences),

@@ -60,6 +60,9 @@ class StudyTables:
         made by `nulls.iid.iid_curve`.
     protocol
         The headline protocol as a plain dict; figures name its band edges and distances.
+    summary
+        One row per (model, corpus, condition, reference, probe, protocol, statistic) with mean and
+        interval; may be empty.
     """
 
     heads: pd.DataFrame
@@ -68,6 +71,7 @@ class StudyTables:
     headline: Headline
     null_curves: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
+    summary: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (
@@ -125,6 +129,47 @@ class StudyTables:
             else:
                 groups.append([str(row.model)])
         return groups
+
+    def rows_with(self, *measures: str) -> pd.DataFrame:
+        """Rows of `heads` on which all `measures` are defined, whatever corpus and protocol.
+
+        Of the headline's condition, not compared with another; of several corpora, protocols or
+        probes the first that the study names. Rows (model, layer, head), each once.
+        """
+        heads = self.heads
+        columns = [f"{measure}_mean" for measure in measures]
+        if any(column not in heads for column in columns):
+            return heads.iloc[:0].reindex(columns=[*HEAD_KEYS, *columns])
+        wanted = (
+            (heads["condition"] == self.headline.condition)
+            & (heads["reference"].fillna("") == "")
+            & heads[columns].notna().all(axis=1)
+        )
+        return heads.loc[wanted].drop_duplicates(["model", "layer", "head"]).reset_index(drop=True)
+
+    def statistic(self, model: str, name: str, *, condition: str, paper: bool) -> pd.Series | None:
+        """The row of `summary` for one number; None where it was not measured.
+
+        Parameters
+        ----------
+        model, name, condition
+            As in the columns `model`, `statistic` and `condition`.
+        paper
+            Whether the number is one of the headline measurement or of another protocol.
+        """
+        if self.summary.empty:
+            return None
+        rows, head = self.summary, self.headline
+        own = (rows["protocol"] == head.protocol) & (rows["corpus"] == head.corpus)
+        wanted = (
+            (rows["model"] == model)
+            & (rows["statistic"] == name)
+            & (rows["condition"] == condition)
+            & (own if paper else rows["protocol"] != head.protocol)
+            & rows["mean"].notna()
+        )
+        found = rows.loc[wanted]
+        return None if found.empty else found.iloc[0]
 
     def head_rows(
         self, *measures: str, condition: str | None = None, reference: str = ""

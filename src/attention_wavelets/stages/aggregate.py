@@ -49,6 +49,7 @@ def aggregate_study(
     heads: Path,
     models: Path,
     pairs: Path,
+    summary: Path,
 ) -> None:
     """Write the study's tables.
 
@@ -60,8 +61,8 @@ def aggregate_study(
         Model name -> manifest.
     measures
         Folder of each cell's tables, in the order of `config["cells"]`.
-    heads, models, pairs
-        Files to write: Parquet, CSV, Parquet.
+    heads, models, pairs, summary
+        Files to write: Parquet, CSV, Parquet, Parquet.
     """
     if len(measures) != len(config["cells"]):
         raise PipelineError(
@@ -80,6 +81,11 @@ def aggregate_study(
                 writer.append(_head_rows(cell, frame, config["statistics"], columns))
     with table_writer(pairs) as writer:
         _copy_pairs(cells, writer)
+    with table_writer(summary) as writer:
+        for cell, folder in cells:
+            frame = read_table(folder / "model.parquet")
+            for frame_of_one in _summaries(cell, frame, config["statistics"]):
+                writer.append(frame_of_one)
     head = config["headline"]
     rows = [
         _model_row(config, manifests[cell["model"]], read_table(folder / "model.parquet"))
@@ -95,6 +101,32 @@ def _copy_pairs(cells: Sequence[tuple[Any, Path]], writer: TableWriter) -> None:
             for position, key in enumerate(("model", "corpus", "protocol")):
                 frame.insert(position, key, cell[key])
             writer.append(frame)
+
+
+def _summaries(
+    cell: Mapping[str, str], table: pd.DataFrame, statistics: Mapping[str, Any]
+) -> Iterator[pd.DataFrame]:
+    """Every statistic over all heads of a model, averaged over sequences, a row each."""
+    names = [name for name in table.columns if name not in (*_KEYS, "reason")]
+    for key, rows in table.groupby(["condition", "reference", "probe"], sort=False):
+        documents = rows["document"].to_numpy()
+        interval = _interval(rows[names].to_numpy(dtype=np.float64), documents, statistics)
+        yield pd.DataFrame(
+            {
+                "model": cell["model"],
+                "corpus": cell["corpus"],
+                **dict(zip(("condition", "reference", "probe"), key, strict=True)),
+                "protocol": cell["protocol"],
+                "statistic": names,
+                "mean": interval.mean,
+                "se": interval.standard_error,
+                "low": interval.low,
+                "high": interval.high,
+                "n": interval.n.astype(np.int32),
+                "n_documents": np.int32(len(np.unique(documents))),
+                "reason": [str(reason) for reason in interval.reason],
+            }
+        )
 
 
 def _measured(path: Path) -> list[str]:

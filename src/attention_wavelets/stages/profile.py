@@ -89,7 +89,8 @@ def profile_model(
         names = ("heads", "layers", "model", "pairs")
         measured = [tables / f"{table}.parquet" for table in names]
         measure_heads(config[f"measures/{MODEL}/{CORPUS}/{PROTOCOL}"], signals, *measured)
-        joined = (folder / "heads.parquet", folder / "models.csv", folder / "pairs.parquet")
+        names = ("heads.parquet", "models.csv", "pairs.parquet", "summary.parquet")
+        joined = tuple(folder / name for name in names)
         aggregate_study(config["studies/profile/aggregate"], {MODEL: manifest}, [tables], *joined)
         report = config["studies/profile/report"]
         study = study_tables(report, *joined, nulls=True)

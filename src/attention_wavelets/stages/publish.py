@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from attention_wavelets import __version__
 from attention_wavelets.config.schema import Figure, PaperProtocol
 from attention_wavelets.store.arrays import read_attributes
@@ -23,7 +25,13 @@ PACKAGES = ("numpy", "pandas", "pywavelets", "scipy", "snakemake", "torch", "tra
 
 
 def study_tables(
-    config: Mapping[str, Any], heads: Path, models: Path, pairs: Path, *, nulls: bool = False
+    config: Mapping[str, Any],
+    heads: Path,
+    models: Path,
+    pairs: Path,
+    summary: Path | None = None,
+    *,
+    nulls: bool = False,
 ) -> StudyTables:
     """A study's tables as figures and report read them.
 
@@ -31,8 +39,8 @@ def study_tables(
     ----------
     config
         A slice with `headline` and `protocol`.
-    heads, models, pairs
-        What aggregate_study wrote.
+    heads, models, pairs, summary
+        What aggregate_study wrote; figures need no summary.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -49,6 +57,7 @@ def study_tables(
         headline=Headline(head["corpus"], head["protocol"], head["condition"]),
         null_curves=null_curves(rows, protocol) if nulls else {},
         protocol=config["protocol"],
+        summary=pd.DataFrame() if summary is None else read_table(summary),
     )
 
 
@@ -72,6 +81,7 @@ def write_study_report(
     heads: Path,
     models: Path,
     pairs: Path,
+    summary: Path,
     figures: Path,
     out: Path,
 ) -> None:
@@ -83,14 +93,14 @@ def write_study_report(
         The slice.
     manifests, corpora, signals
         Of every model; of every corpus; of every model and corpus.
-    heads, models, pairs
+    heads, models, pairs, summary
         What aggregate_study wrote.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
-    tables = study_tables(config, heads, models, pairs)
+    tables = study_tables(config, heads, models, pairs, summary)
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],

@@ -17,6 +17,7 @@ from attention_wavelets.report.figures.scale import SCALE_CORRELATION
 from attention_wavelets.report.figures.spec import FigureSpec
 from attention_wavelets.report.figures.spectrum import ENTROPY_SELECTIVITY, POSITION_SPECTRUM
 from attention_wavelets.report.figures.style import figure_style, settle
+from attention_wavelets.report.figures.uncertainty import UNCERTAINTY
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.store.atomic import replacing
 
@@ -29,6 +30,7 @@ FIGURES: dict[str, FigureSpec] = {
     "head_correlation": HEAD_CORRELATION,
     "entropy_selectivity": ENTROPY_SELECTIVITY,
     "position_spectrum": POSITION_SPECTRUM,
+    "uncertainty": UNCERTAINTY,
     "scale_correlation": SCALE_CORRELATION,
     "paper_tables": PAPER_TABLES,
 }
