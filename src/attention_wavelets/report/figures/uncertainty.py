@@ -38,8 +38,8 @@ def draw_uncertainty(tables: StudyTables, settings: FigureSettings) -> Figure:
     outer_labels(
         panels,
         2,
-        "positional entropy, share of its maximum (0 to 1)",
-        "excess over the uncertainty bound (nats)",
+        "positional entropy (0 to 1)",
+        "excess over the bound (nats)",
     )
     handles = [
         Line2D([], [], color=GREY, linestyle=line, linewidth=1.2, label=name)
