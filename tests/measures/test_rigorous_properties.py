@@ -424,9 +424,12 @@ def test_edge_cases_say_why(rigorous):
 
 
 def test_rotary_measures_are_unknown_without_their_facts(rows, rigorous):
-    found = measure_rotary(rows.reshape(5, 12, 96), None, None, None, rigorous)
-    assert all(np.isnan(value).all() for value in found.values.values())
-    assert "rotary:" in found.reasons()[0, 0]
+    signals = rows.reshape(5, 12, 96)
+    # Without facts; and of a model that does not rotate, which has no pairs.
+    for facts in ((None, None, None), (np.ones((5, 12, 49)), np.empty(0), np.empty((5, 12, 0)))):
+        found = measure_rotary(signals, *facts, rigorous)
+        assert all(np.isnan(value).all() for value in found.values.values())
+        assert "rotary:" in found.reasons()[0, 0]
 
 
 def test_whole_rows_are_measured_by_lag_and_averaged(rigorous):

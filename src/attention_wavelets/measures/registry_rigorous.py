@@ -376,8 +376,8 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                     "nats",
                     (-_INF, _INF),
                     "the head varies at the frequencies its strong rotary pairs turn with",
-                    f"log-power of {what} at the rotary frequencies, weighted by |q_c| |k_c|, less "
-                    "the mean under permuted weights",
+                    f"log-power of {what} at the rotary frequencies, less its trend over "
+                    "log-frequency, weighted by |q_c| |k_c|, less the mean under permuted weights",
                     "ours; usage as in Barbero et al. 2024",
                     "fewer than four pairs turn between once per signal and Nyquist, or the facts "
                     "`rotary_usage` and `logit_lags` are not there (rotary)",

@@ -463,7 +463,7 @@ def measure_rotary(
             spectra[name],
             1 / length,
             frequency,
-            weights.reshape(-1, weights.shape[-1]),
+            weights.reshape(len(rows), weights.shape[-1]),
             protocol.permutations.count,
             protocol.permutations.seed,
         )

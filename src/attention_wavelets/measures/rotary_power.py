@@ -30,10 +30,10 @@ def rotary_excess(
 ) -> RotaryExcess:
     """Mean log-power at a head's rotary frequencies, weighted by usage, against permuted usage.
 
-    Spectra of kernels fall off with frequency whatever the encoding, so the usage weights are
-    permuted among the frequencies themselves: what remains is whether the pairs a head USES lie
-    where its spectrum is high. Pairs that turn less than once over the signal, or that lie beyond
-    Nyquist, are left out.
+    The log-power at the rotary frequencies, less its linear trend over log-frequency, is averaged
+    with the usage as weight; then the weights are permuted among the frequencies. What remains is
+    whether the pairs a head USES lie where its spectrum stands above its own trend. Pairs that turn less
+    than once over the signal, or that lie beyond Nyquist, are left out.
 
     Parameters
     ----------
@@ -67,6 +67,10 @@ def rotary_excess(
     low = np.minimum(place[inside].astype(np.intp), values.shape[-1] - 2)
     part = place[inside] - low
     there = logs[..., low] * (1 - part) + logs[..., low + 1] * part
+    # Spectra fall with frequency and slow pairs are often strong; that alone is no relation.
+    octave = np.log(at[inside]) - np.log(at[inside]).mean()
+    slope = (there * octave).sum(axis=-1, keepdims=True) / np.square(octave).sum()
+    there = there - there.mean(axis=-1, keepdims=True) - slope * octave
     weights = np.asarray(usage, dtype=np.float64)[..., inside]
     weights = weights / weights.sum(axis=-1, keepdims=True)
     here = (weights * there).sum(axis=-1)
