@@ -32,8 +32,8 @@ def rotary_excess(
 
     The log-power at the rotary frequencies, less its linear trend over log-frequency, is averaged
     with the usage as weight; then the weights are permuted among the frequencies. What remains is
-    whether the pairs a head USES lie where its spectrum stands above its own trend. Pairs that turn less
-    than once over the signal, or that lie beyond Nyquist, are left out.
+    whether the pairs a head USES lie where its spectrum stands above its own trend. Pairs that turn
+    less than once over the signal, or that lie beyond Nyquist, are left out.
 
     Parameters
     ----------
