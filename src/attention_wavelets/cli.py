@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_measure_heads,
         _add_aggregate_study,
         _add_summarise_facts,
+        _add_compare_tables,
         _add_plot_study,
         _add_write_report,
         _add_measure,
@@ -157,6 +158,7 @@ _MARKS = {
     "measures": "scaled",
     "studies/{study}/aggregate": "cells",
     "studies/{study}/facts": "cells",
+    "studies/{study}/nearest": "protocols",
     "studies/{study}/figures": "settings",
     "studies/{study}/report": "measurements",
 }
@@ -284,6 +286,18 @@ def _add_summarise_facts(commands: Any) -> None:
     _files(parser, "out")
 
 
+def _add_compare_tables(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.nearest import compare_tables
+
+        config = _slice(arguments, "studies/{study}/nearest")
+        compare_tables(config, arguments.summary, arguments.cells, arguments.nearest)
+
+    text = "Find which measured cell comes nearest to each published table."
+    parser = _stage(commands, "compare-tables", run, text)
+    _files(parser, "summary", "cells", "nearest")
+
+
 def _add_plot_study(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.publish import plot_study
@@ -308,6 +322,7 @@ def _add_write_report(commands: Any) -> None:
             arguments.corpora,
             arguments.signals,
             *tables,
+            arguments.nearest,
             arguments.figures,
             arguments.out,
         )
@@ -316,7 +331,7 @@ def _add_write_report(commands: Any) -> None:
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
     parser.add_argument("--corpora", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--signals", type=Path, nargs="+", required=True)
-    _files(parser, "heads", "models", "pairs", "summary", "figures", "out")
+    _files(parser, "heads", "models", "pairs", "summary", "nearest", "figures", "out")
 
 
 def _add_measure(commands: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -107,10 +107,11 @@ ONE_LINERS = {
     "allowed here: dpi, font_size, formats, width",
     "figur.dpi=3": f"override: unknown key 'figur.dpi'; did you mean 'figure'? {ROOT_KEYS}",
     "study=quikstart": "override: unknown study 'quikstart'; did you mean 'quickstart'? "
-    "allowed: quickstart",
+    "allowed: protocol_sweep, quickstart",
     "figure=pretty": "override: unknown figure 'pretty'; allowed: default",
     "corpus.enwiki-97.sequences.count=8": "override: unknown corpus 'enwiki-97'; "
-    "did you mean 'enwiki-96'? allowed: enwiki-256, enwiki-96",
+    "did you mean 'enwiki-96'? allowed: enwiki-256, enwiki-96, sweep-128, sweep-256, sweep-96, "
+    "sweep-96-special",
     "corpus.enwiki-96.sequences.cout=8": "conf/corpus/enwiki-96.yaml: unknown key "
     "'sequences.cout'; did you mean 'count'? allowed here: count, max_per_document, "
     "min_documents, seed, special_tokens, tokens",
@@ -345,3 +346,96 @@ def test_yaml_comments_are_the_manual():
     for path in CONF.glob("**/*.yaml"):
         assert path.read_text().startswith("#"), path
         assert yaml.safe_load(path.read_text()), path
+
+
+def spoil_study(conf: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = conf / "study" / "quickstart.yaml"
+    study = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(study)
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
+
+
+def test_varied_settings_become_protocols_named_after_what_differs(conf: Path):
+    def vary(study: dict[str, Any]) -> None:
+        study["measurements"][0]["vary"] = {
+            "spectrum.window": ["hann_periodic", "none"],
+            "spectrum.dc": ["keep", "drop_bin"],
+        }
+
+    spoil_study(conf, vary)
+    experiment = compose([], conf)
+    names = [c.protocol for c in experiment.study.measurements if c.corpus == "enwiki-96"]
+    assert names == [
+        "paper",
+        "paper.dc-drop_bin",
+        "paper.window-none",
+        "paper.window-none.dc-drop_bin",
+    ]
+    assert experiment.variants == sorted(names[1:])
+    protocol = experiment.protocol["paper.window-none.dc-drop_bin"]
+    assert (protocol.spectrum.window, protocol.spectrum.dc) == ("none", "drop_bin")
+    assert protocol.spectrum.nfft == experiment.protocol["paper"].spectrum.nfft
+    # An override of the protocol in conf/ reaches every variant.
+    changed = compose(["protocol.paper.wavelet.mode=zero"], conf)
+    assert {p.wavelet.mode for n, p in changed.protocol.items() if n.startswith("paper")} == {
+        "zero"
+    }
+
+
+def test_two_lists_that_meet_in_one_protocol_are_joined(conf: Path):
+    def twice(study: dict[str, Any]) -> None:
+        first = study["measurements"][0]
+        other = {**first, "conditions": ["full", "half-random"], "probes": ["lag", "received"]}
+        study["measurements"] = [
+            {**first, "vary": {"spectrum.dc": ["keep", "drop_bin"]}},
+            {**other, "vary": {"wavelet.mode": ["zero", "symmetric"]}},
+            *study["measurements"][1:],
+        ]
+
+    spoil_study(conf, twice)
+    cells = {c.protocol: c for c in compose([], conf).study.measurements if c.corpus == "enwiki-96"}
+    assert set(cells) == {"paper", "paper.dc-drop_bin", "paper.mode-zero"}
+    assert "half-random" in cells["paper"].conditions
+    assert "shuffled" in cells["paper"].conditions
+    assert cells["paper"].probes == ["received", "lag"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"spectrum.windw": ["none"]}, "did you mean 'spectrum.window'"),
+        ({"spectrum": ["none"]}, "spectrum"),
+        ({"kind": ["rigorous"]}, "unknown setting 'kind'"),
+        ({"spectrum.window.name": ["none"]}, "unknown setting 'spectrum.window.name'"),
+        ({"spectrum.window": ["hamming"]}, "spectrum.window"),
+        ({"wavelet.name": ["../../db2"]}, "wavelet.name"),
+        ({"spectrum.window": []}, "vary"),
+        ({"average_sequences": [1000]}, "averages 1000 sequences"),
+    ],
+)
+def test_a_setting_that_cannot_vary_is_one_line(
+    settings: dict[str, Any], expected: str, conf: Path
+):
+    spoil_study(conf, lambda study: study["measurements"][0].update(vary=settings))
+    assert expected in refusal(conf=conf)
+
+
+def test_a_name_that_grows_too_long_is_refused(conf: Path):
+    many = {
+        "spectrum.window": ["none"],
+        "spectrum.nfft": ["four_times_length"],
+        "spectrum.dc": ["subtract_mean"],
+        "scale.alignment": ["truncated_concat"],
+        "wavelet.mode": ["periodization"],
+    }
+    spoil_study(conf, lambda study: study["measurements"][0].update(vary=many))
+    assert "more than 100 characters" in refusal(conf=conf)
+
+
+def test_measures_are_chosen_by_name(conf: Path):
+    chosen = compose(["protocol.paper.measures=[selectivity,band_low]"])
+    assert chosen.protocol["paper"].measures == ["selectivity", "band_low"]
+    message = refusal("protocol.rigorous.measures=[octave_share_1,flatnes]")
+    assert "conf/protocol/rigorous.yaml: unknown measure 'flatnes'" in message
+    assert "octave_share_1" in message
+    assert "twice" in refusal("protocol.paper.measures=[selectivity,selectivity]")

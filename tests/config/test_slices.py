@@ -43,7 +43,8 @@ def test_slices_are_one_per_output_of_the_pipeline():
             expected |= {f"measures/{model}/{corpus}/paper"}
         expected |= {f"measures/{model}/enwiki-256/rigorous"}
     expected |= {
-        f"studies/quickstart/{name}" for name in ("aggregate", "facts", "figures", "report")
+        f"studies/quickstart/{name}"
+        for name in ("aggregate", "facts", "figures", "nearest", "report")
     }
     assert set(made()) == expected
 

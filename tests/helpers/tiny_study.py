@@ -103,6 +103,7 @@ _MESSAGES = {
     "Measure ": "measure_heads",
     "Join the measures": "aggregate_study",
     "Average the facts": "summarise_facts",
+    "Compare with ": "compare_tables",
     "Draw the figures": "plot_study",
     "Write results/": "write_report",
 }

@@ -13,7 +13,7 @@ import yaml
 from helpers.tiny_study import MODELS, ROOT, Project
 
 # Snakemake plans settings files by need; what is promised is about everything else.
-AGGREGATION = {"aggregate_study", "plot_study", "write_report"}
+AGGREGATION = {"aggregate_study", "compare_tables", "plot_study", "write_report"}
 
 
 def work(plan: dict[str, set[str]]) -> dict[str, set[str]]:
@@ -30,6 +30,7 @@ def chain(*models: str) -> dict[str, set[str]]:
         "measure_heads": {f"Measure {m} on tiny, protocol paper" for m in models},
         "aggregate_study": {"Join the measures of every model"},
         "summarise_facts": {"Average the facts of every head"},
+        "compare_tables": {"Compare with the published tables"},
         "plot_study": {"Draw the figures"},
         "write_report": {"Write results/studies/tiny/report.html"},
     }
@@ -47,7 +48,8 @@ def test_a_fresh_project_plans_every_job_once(tiny_project: Project):
     plan = tiny_project.plan()
     assert work(plan) == {**chain(*MODELS), "build_corpus": {"Build corpus tiny"}}
     settings = {"corpora/tiny/build"}
-    settings |= {f"studies/tiny/{name}" for name in ("aggregate", "facts", "figures", "report")}
+    stages = ("aggregate", "facts", "figures", "nearest", "report")
+    settings |= {f"studies/tiny/{name}" for name in stages}
     for model in MODELS:
         settings |= {f"models/{model}/fetch", f"measures/{model}/tiny/paper"}
         settings |= {f"sequences/{model}/tiny", f"signals/{model}/tiny"}
@@ -164,7 +166,10 @@ def test_the_two_ways_of_config_agree(tiny_project: Project):
     ("config", "expected"),
     [
         ("stuy=tiny", "unknown key 'stuy'; did you mean 'study'? allowed: figure, hydra, run, "),
-        ("study=tin", "unknown study 'tin'; did you mean 'tiny'? allowed: quickstart, tiny"),
+        (
+            "study=tin",
+            "unknown study 'tin'; did you mean 'tiny'? allowed: protocol_sweep, quickstart, tiny",
+        ),
         ("hydra=study=tiny figure.dpii=3", "unknown key 'figure.dpii'; did you mean 'figure.dpi'?"),
         ("hydra=study=tiny figure.dpi=3", "dpi: input should be greater than or equal to 50"),
         ("hydra=study=tiny figure=fancy", "unknown figure 'fancy'; allowed: default"),
@@ -218,7 +223,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 10
+    assert len(found) == 11
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"

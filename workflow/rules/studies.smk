@@ -43,6 +43,25 @@ rule summarise_facts:
         "python -m attention_wavelets summarise-facts --config {input.config:q} --signals {input.signals:q} --out {output.facts:q} --log {log:q}"
 
 
+rule compare_tables:
+    input:
+        config=f"{STUDY}/nearest.json",
+        summary=rules.aggregate_study.output.summary,
+        code=sources("compare_tables"),
+    output:
+        cells=f"{STUDY}/cells.csv",
+        nearest=f"{STUDY}/nearest.csv",
+    log:
+        f"{LOGS}/compare_tables/{EXPERIMENT.study_name}.log",
+    localrule: True
+    resources:
+        mem_mb=1000,
+    message:
+        "Compare with the published tables"
+    shell:
+        "python -m attention_wavelets compare-tables --config {input.config:q} --summary {input.summary:q} --cells {output.cells:q} --nearest {output.nearest:q} --log {log:q}"
+
+
 rule plot_study:
     input:
         config=f"{STUDY}/figures.json",
@@ -75,6 +94,7 @@ rule write_report:
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
         summary=rules.aggregate_study.output.summary,
+        nearest=rules.compare_tables.output.nearest,
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -89,4 +109,4 @@ rule write_report:
     message:
         "Write {output.page}"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"

@@ -16,6 +16,7 @@ from pydantic import RootModel
 
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
+from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
 
 __all__ = [
@@ -143,11 +144,12 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     def members(group: str, names: Iterable[str]) -> dict[str, Any]:
         return {n: load_member(group, n, conf, changes) for n in dict.fromkeys(names)}
 
-    cells = study.measurements
+    named = members("protocol", (cell.protocol for cell in study.measurements))
+    cells, protocols = vary(study.measurements, named, f"conf/study/{study_name}.yaml")
+    study = study.model_copy(update={"measurements": cells})
     models = members("model", study.models)
     bases = [m.source.of for m in models.values() if m.source.kind == "untrained"]
     models |= members("model", [name for name in bases if name not in models])
-    protocols = members("protocol", (cell.protocol for cell in cells))
     needed = [probe for p in protocols.values() for probe in (p.probe, *p.also_read)]
     conditions = [c for cell in cells for c in cell.conditions]
     conditions += [c for entry in study.facts for c in entry.conditions]
@@ -161,8 +163,9 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         "condition": members("condition", conditions),
         "probe": members("probe", probes + needed),
         "protocol": protocols,
+        "variants": sorted(set(protocols) - set(named)),
     }
-    _refuse_unused(changes, groups)
+    _refuse_unused(changes, groups | {"protocol": named})
     experiment = schema.Experiment.model_construct(**groups)
     _cross_check(experiment, f"conf/study/{study_name}.yaml")
     return experiment
@@ -346,11 +349,14 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                 where,
                 f"add {reference}",
             )
-        if rows := [p for p in cell.probes if experiment.probe[p].kind == "query_rows"]:
+        count = experiment.corpus[cell.corpus].sequences.count
+        together = experiment.protocol[cell.protocol].average_sequences
+        if together > count:
             raise PipelineError(
-                f"protocol '{cell.protocol}' does not measure the rows of probe '{rows[0]}'",
+                f"protocol '{cell.protocol}' averages {together} sequences, "
+                f"corpus '{cell.corpus}' has {count}",
                 where,
-                "name it under `facts`, which stores it without measuring",
+                "average fewer, or take more sequences",
             )
         for key in ("conditions", "probes"):
             _refuse_repeats(f"{key} of corpus '{cell.corpus}'", getattr(cell, key), where)
@@ -401,6 +407,18 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
         )
     for key in ("models", "figures"):
         _refuse_repeats(key, getattr(study, key), where)
+    _refuse_unknown_measures(experiment)
+
+
+def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
+    chosen = {n: p for n, p in experiment.protocol.items() if p.measures != ["all"]}
+    if not chosen:
+        return
+    # The measures need numpy and scipy, which most parses of the workflow can do without.
+    from attention_wavelets.measures.protocols import protocol_measures
+
+    for name, protocol in chosen.items():
+        protocol_measures(protocol, f"conf/protocol/{name}.yaml")
 
 
 def _refuse_repeats(key: str, names: list[str], where: str) -> None:

@@ -239,7 +239,8 @@ class Spectrum(Strict):
     """Window, padding and bands of the power spectrum."""
 
     window: Literal["hann_periodic", "none"]
-    nfft: Literal["next_power_of_two", "length"]
+    nfft: Literal["next_power_of_two", "length", "twice_length", "four_times_length"]
+    dc: Literal["keep", "drop_bin", "subtract_mean"] = "keep"
     band_edges: Annotated[list[Fraction], Field(min_length=2, max_length=2)]
 
     @model_validator(mode="after")
@@ -261,7 +262,15 @@ class ScaleComparison(Strict):
     """How a subsampled signal is compared with the full one."""
 
     reference: Name
-    alignment: Literal["zero_padded_concat", "truncated_concat", "energies_coarse", "energies_fine"]
+    alignment: Literal[
+        "zero_padded_concat",
+        "truncated_concat",
+        "energies_coarse",
+        "energies_fine",
+        "level_shift",
+        "resampled",
+        "same_lags",
+    ]
 
 
 class LocalGlobal(Strict):
@@ -278,11 +287,16 @@ class LocalGlobal(Strict):
         return self
 
 
+ChosenMeasures = Annotated[list[str], Field(min_length=1), AfterValidator(_no_repeats)]
+
+
 class PaperProtocol(Strict):
     """Our reconstruction of the paper's conventions."""
 
     kind: Literal["paper"]
     probe: Name
+    measures: ChosenMeasures = ["all"]
+    average_sequences: Count = 1
     spectrum: Spectrum
     window_entropy: Annotated[
         list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
@@ -314,12 +328,18 @@ class RigorousProtocol(Strict):
 
     kind: Literal["rigorous"]
     probe: Name
+    measures: ChosenMeasures = ["all"]
     reference: Name
     sink: Literal["keep", "drop"]
     octaves: Annotated[int, Field(ge=1, le=16)]
     levels: Annotated[int, Field(ge=1, le=16)]
     permutations: Permutations
     smallest_change: Annotated[float, Field(ge=0, lt=1)]
+
+    @property
+    def average_sequences(self) -> int:
+        """Measures are averaged, signals never."""
+        return 1
 
     @property
     def also_read(self) -> list[str]:
@@ -337,6 +357,7 @@ class Measurement(Strict):
     conditions: Annotated[list[Name], Field(min_length=1)]
     probes: Annotated[list[Name], Field(min_length=1)]
     protocol: Name
+    vary: dict[str, Annotated[list[str | int | float], Field(min_length=1)]] = {}
 
 
 FactName = Literal[
@@ -440,6 +461,7 @@ class Experiment(Strict):
     condition: dict[Name, Condition]
     probe: dict[Name, Probe]
     protocol: dict[Name, Protocol]
+    variants: list[str]
     statistics: Statistics
     figure: Figure
     run: Run

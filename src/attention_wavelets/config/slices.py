@@ -142,7 +142,13 @@ def _study(experiment: Experiment) -> dict[str, Any]:
     study = experiment.study
     head = study.headline
     cells = [
-        {"model": model, "corpus": cell.corpus, "protocol": cell.protocol}
+        {
+            "model": model,
+            "corpus": cell.corpus,
+            "protocol": cell.protocol,
+            # Hundreds of settings would make a table of millions of heads that nobody reads.
+            "by_head": cell.protocol not in experiment.variants,
+        }
         for model in study.models
         for cell in study.measurements
     ]
@@ -176,6 +182,18 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "scales": scales,
             "statistics": _plain(experiment.statistics),
             "tokens": experiment.corpus[head.corpus].sequences.tokens,
+        },
+        f"{folder}/nearest": {
+            "models": {
+                name: getattr(experiment.model[name].source, "repository", None)
+                for name in study.models
+            },
+            "protocols": {
+                name: protocol.reference
+                for name, protocol in sorted(experiment.protocol.items())
+                if protocol.kind == "paper"
+            },
+            "scales": scales,
         },
         f"{folder}/figures": {
             "figures": list(study.figures),

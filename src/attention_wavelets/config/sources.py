@@ -35,6 +35,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "measure_heads": ("measures/*.py", "nulls/bounds.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
     "summarise_facts": ("inference/*.py", "stages/facts.py"),
+    "compare_tables": ("reference/*", "stages/nearest.py"),
     "plot_study": (
         "nulls/*.py",
         "reference/*",

@@ -11,7 +11,17 @@ from numpy.typing import ArrayLike
 
 from attention_wavelets.measures.arrays import FloatArray
 
-__all__ = ["dilation_sensitivity", "hellinger", "kappa", "lag_sensitivity", "resample"]
+__all__ = [
+    "Lags",
+    "dilation_sensitivity",
+    "hellinger",
+    "kappa",
+    "lag_sensitivity",
+    "resample",
+    "same_lags",
+]
+
+Lags = tuple[ArrayLike, ArrayLike] | None
 
 
 def hellinger(p: ArrayLike, q: ArrayLike) -> FloatArray:
@@ -52,8 +62,32 @@ def dilation_sensitivity(reference: ArrayLike, scaled: ArrayLike) -> FloatArray:
     return hellinger(resample(first, length), resample(second, length))
 
 
+def same_lags(
+    reference: ArrayLike, scaled: ArrayLike, lags: Lags = None
+) -> tuple[FloatArray, FloatArray]:
+    """Both signals over the tokens nearest to the query that both have: the longer is cut.
+
+    Parameters
+    ----------
+    reference, scaled
+        (..., N0) and (..., N1).
+    lags
+        Lags of the columns of both, for signals by lag; without them the last positions are taken
+        for the nearest, as in a row of a causal model.
+    """
+    first, second = np.asarray(reference, dtype=np.float64), np.asarray(scaled, dtype=np.float64)
+    length = min(first.shape[-1], second.shape[-1])
+    if lags is None:
+        return first[..., first.shape[-1] - length :], second[..., second.shape[-1] - length :]
+    one, other = (np.asarray(column) for column in lags)
+    first, second = first[..., np.isin(one, other)], second[..., np.isin(other, one)]
+    if min(first.shape[-1], second.shape[-1]) != length:
+        raise ValueError("the longer signal does not hold every lag of the shorter one")
+    return first, second
+
+
 def lag_sensitivity(
-    reference: ArrayLike, scaled: ArrayLike, lags: tuple[ArrayLike, ArrayLike] | None = None
+    reference: ArrayLike, scaled: ArrayLike, lags: Lags = None
 ) -> tuple[FloatArray, FloatArray]:
     """S_lag: Hellinger distance of both signals over the tokens nearest to the query.
 
@@ -62,8 +96,7 @@ def lag_sensitivity(
     reference, scaled
         (..., N0) and (..., N1), each summing to 1.
     lags
-        Lags of the columns of both, for signals by lag; without them the last positions are taken
-        for the nearest, as in a row of a causal model.
+        As in `same_lags`.
 
     Returns
     -------
@@ -73,16 +106,9 @@ def lag_sensitivity(
     lost
         (...), the mass of the longer signal that lies farther away, in [0, 1].
     """
-    longer, shorter = np.asarray(reference, dtype=np.float64), np.asarray(scaled, dtype=np.float64)
-    if longer.shape[-1] < shorter.shape[-1]:
-        longer, shorter = shorter, longer
-        lags = None if lags is None else (lags[1], lags[0])
-    if lags is None:
-        near = longer[..., longer.shape[-1] - shorter.shape[-1] :]
-    else:
-        near = longer[..., np.isin(np.asarray(lags[0]), np.asarray(lags[1]))]
-        if near.shape[-1] != shorter.shape[-1]:
-            raise ValueError("the longer signal does not hold every lag of the shorter one")
+    near, shorter = same_lags(reference, scaled, lags)
+    if np.shape(reference)[-1] < np.shape(scaled)[-1]:
+        near, shorter = shorter, near
     held = near.sum(axis=-1)
     share = near / np.where(held > 0, held, np.nan)[..., None]
     return hellinger(share, shorter), np.asarray(np.clip(1.0 - held, 0.0, 1.0))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,6 +96,13 @@ class Measured:
         texts = np.array([_reason_text(names, row) for row in unique], dtype=object)
         result[rows] = texts[inverse.ravel()]
         return result.reshape(self.shape)
+
+    def only(self, names: Collection[str]) -> Measured:
+        """The measures of these names, those of them that there are."""
+        return Measured(
+            {name: value for name, value in self.values.items() if name in names},
+            {name: code for name, code in self.codes.items() if name in names},
+        )
 
     def merge(self, other: Measured) -> Measured:
         """Both sets of measures of the same batch; neither input changes.

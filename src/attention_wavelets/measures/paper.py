@@ -19,6 +19,7 @@ from attention_wavelets.measures.correlation import (
     paired_heads,
     position_spectrum_correlation,
 )
+from attention_wavelets.measures.dilation import Lags
 from attention_wavelets.measures.entropy import positional_entropy, window_entropy
 from attention_wavelets.measures.locality import covers, local_global_ratio
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
@@ -90,7 +91,7 @@ def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> Non
 def _put_spectrum(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
     spectrum = protocol.spectrum
     nfft = fft_length(spectrum.nfft, a.shape[-1])
-    power = power_spectrum(a, spectrum.window, nfft)
+    power = power_spectrum(a, spectrum.window, nfft, spectrum.dc)
     _put(draft, "spectral_entropy", spectral_entropy(power), "power")
     draft.put("spectral_entropy_sqrt", conjugate_entropy(a))
     _put(draft, "selectivity", selectivity(power), "power")
@@ -118,13 +119,19 @@ def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
     _put(draft, "reconstruction_error", error, "length")
 
 
-def compare_signals(reference: ArrayLike, scaled: ArrayLike, protocol: PaperProtocol) -> Measured:
+def compare_signals(
+    reference: ArrayLike, scaled: ArrayLike, protocol: PaperProtocol, lags: Lags = None
+) -> Measured:
     """Measures of two conditions: `scale_sensitivity` and `scale_correlation`.
 
     Parameters
     ----------
     reference, scaled
         (..., N0) and (..., N1) with the same leading axes, in the same order; N1 may equal N0.
+    protocol
+        Settings.
+    lags
+        Lags of the columns of both, for signals by lag.
 
     Returns
     -------
@@ -137,11 +144,14 @@ def compare_signals(reference: ArrayLike, scaled: ArrayLike, protocol: PaperProt
             f"`reference` {first.shape} and `scaled` {second.shape} must agree but for the last "
             "axis"
         )
-    return in_chunks(partial(_pairs, protocol=protocol), first, second)
+    return in_chunks(partial(_pairs, protocol=protocol, lags=lags), first, second)
 
 
 def _pairs(
-    reference: NDArray[np.generic], scaled: NDArray[np.generic], protocol: PaperProtocol
+    reference: NDArray[np.generic],
+    scaled: NDArray[np.generic],
+    protocol: PaperProtocol,
+    lags: Lags,
 ) -> Measured:
     a, bad = normalise(reference)
     b, bad_too = normalise(scaled)
@@ -152,7 +162,7 @@ def _pairs(
         draft.put("scale_sensitivity", None, reason="length")
         draft.put("scale_correlation", None, reason="length")
         return draft.measured()
-    sensitivity = scale_sensitivity(a, b, rule, wavelet.name, wavelet.mode)
+    sensitivity = scale_sensitivity(a, b, rule, wavelet.name, wavelet.mode, lags)
     _put(draft, "scale_sensitivity", sensitivity, "power")
     _put(draft, "scale_correlation", 1.0 - sensitivity, "power")
     return draft.measured()

@@ -53,6 +53,13 @@ class LayerSignals:
         """One signal per head, (sequence, head, N): the mean of its rows."""
         return self.signals if self.signals.ndim == 3 else self.signals.mean(axis=2)
 
+    @property
+    def pair_of_lags(self) -> tuple[Array, Array] | None:
+        """Lags of reference and signals, for signals by lag."""
+        if self.lags is None or self.reference_lags is None:
+            return None
+        return self.reference_lags, self.lags
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -78,21 +85,24 @@ class Kind:
 
 def _paper_heads(layer: LayerSignals, protocol: Any) -> Measured:
     measured = paper.measure_signals(layer.signals, protocol)
+    if layer.reference is not None:
+        compared = paper.compare_signals(
+            layer.reference, layer.signals, protocol, layer.pair_of_lags
+        )
+        measured = measured.merge(compared)
+    if layer.signals.ndim == 4:
+        measured = averaged(measured)
     if layer.near is not None:
         measured = measured.merge(paper.measure_locality(*layer.near, protocol))
-    if layer.reference is not None:
-        compared = paper.compare_signals(layer.reference, layer.signals, protocol)
-        measured = measured.merge(compared)
     return measured
 
 
 def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
     measured = rigorous.measure_signals(layer.signals, protocol, layer.lags)
     if layer.reference is not None:
-        lags = None
-        if layer.lags is not None and layer.reference_lags is not None:
-            lags = (layer.reference_lags, layer.lags)
-        compared = rigorous.compare_signals(layer.reference, layer.signals, protocol, lags)
+        compared = rigorous.compare_signals(
+            layer.reference, layer.signals, protocol, layer.pair_of_lags
+        )
         measured = measured.merge(compared)
     if layer.signals.ndim == 4:
         measured = averaged(measured)
@@ -142,9 +152,19 @@ def kind_of(protocol: Any) -> Kind:
     return KINDS[protocol.kind]
 
 
-def protocol_measures(protocol: Any) -> tuple[Measure, ...]:
-    """The measures of any protocol. Raises PipelineError for an unknown kind."""
-    return kind_of(protocol).measures(protocol)
+def protocol_measures(protocol: Any, where: str = "protocol") -> tuple[Measure, ...]:
+    """The measures of any protocol that its settings choose, in the order of the columns.
+
+    Raises PipelineError, which names `where`, for an unknown kind or an unknown measure.
+    """
+    offered = kind_of(protocol).measures(protocol)
+    if protocol.measures == ["all"]:
+        return offered
+    names = [measure.name for measure in offered]
+    for name in protocol.measures:
+        if name not in names:
+            raise unknown_name("measure", name, ["all", *names], where)
+    return tuple(measure for measure in offered if measure.name in protocol.measures)
 
 
 def rows_by_lag(rows: FloatArray, queries: Array, count: int) -> FloatArray:

@@ -12,10 +12,14 @@ __all__ = ["paper_measures"]
 
 _INF = math.inf
 
+# What is done with the mean, in the words of the tables.
+_MEAN = {"keep": "DC kept", "drop_bin": "DC bin dropped", "subtract_mean": "mean subtracted"}
+
 
 def _shape_measures(protocol: PaperProtocol) -> list[Measure]:
     low, high = protocol.spectrum.band_edges
     window = protocol.spectrum.window
+    mean = _MEAN[protocol.spectrum.dc]
     no_power = "the windowed signal is zero (power)"
     bands = [
         ("band_low", f"nu < {low:g}", "slow"),
@@ -39,7 +43,7 @@ def _shape_measures(protocol: PaperProtocol) -> list[Measure]:
             (0, _INF),
             "power is spread over more frequencies",
             f"-sum_k p_k ln p_k, p = P / sum P, P = |rfft(w a)|^2, w = {window}",
-            "Hann window and zero padding stated in the paper; one-sided, DC kept, periodic "
+            f"Hann window and zero padding stated in the paper; one-sided, {mean}, periodic "
             "window and padding length are our choice",
             no_power,
             "How many frequencies the signal uses; depends on length and padding.",
@@ -60,7 +64,8 @@ def _shape_measures(protocol: PaperProtocol) -> list[Measure]:
             "selectivity",
             "ratio",
             (0, _INF),
-            "more power in the largest bin, which is always DC",
+            "more power in the largest bin"
+            + (", which is always DC" if protocol.spectrum.dc == "keep" else ""),
             "max P / (sum P - max P)",
             "stated in the paper with an integral; the sum over bins is our reading",
             no_power,
@@ -74,7 +79,7 @@ def _shape_measures(protocol: PaperProtocol) -> list[Measure]:
                 (0, 1),
                 f"more of the power is {speed}",
                 f"sum of P over {where}, divided by sum P; nu = 1 at Nyquist",
-                "edges stated in the paper; lower edge included and DC kept are our choice",
+                f"edges stated in the paper; lower edge included and {mean} are our choice",
                 no_power,
                 f"Share of the power at {speed} frequencies.",
             )
@@ -167,6 +172,7 @@ def _pair_measures(protocol: PaperProtocol) -> list[Measure]:
             undefined,
             "How much a head's signal changes on a shorter version of the sequence.",
             "pair_of_conditions",
+            "spread",
         ),
         Measure(
             "scale_correlation",

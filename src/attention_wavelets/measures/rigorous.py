@@ -16,7 +16,12 @@ from attention_wavelets.config.schema import RigorousProtocol
 from attention_wavelets.measures import bank
 from attention_wavelets.measures.arrays import FloatArray, normalise, signal_array
 from attention_wavelets.measures.correlation import MIN_HEADS, position_spectrum_correlation
-from attention_wavelets.measures.dilation import dilation_sensitivity, kappa, lag_sensitivity
+from attention_wavelets.measures.dilation import (
+    Lags,
+    dilation_sensitivity,
+    kappa,
+    lag_sensitivity,
+)
 from attention_wavelets.measures.entropy import entropy, positional_entropy
 from attention_wavelets.measures.kernel import LAWS, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
@@ -243,7 +248,7 @@ def compare_signals(
     reference: ArrayLike,
     scaled: ArrayLike,
     protocol: RigorousProtocol,
-    lags: tuple[ArrayLike, ArrayLike] | None = None,
+    lags: Lags = None,
 ) -> Measured:
     """Measures of two conditions.
 
@@ -272,7 +277,7 @@ def _pairs(
     reference: NDArray[np.generic],
     scaled: NDArray[np.generic],
     protocol: RigorousProtocol,
-    lags: tuple[ArrayLike, ArrayLike] | None,
+    lags: Lags,
 ) -> Measured:
     whole, bad = normalise(reference)
     other, bad_too = normalise(scaled)

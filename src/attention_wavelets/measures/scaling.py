@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.measures.arrays import FloatArray
+from attention_wavelets.measures.dilation import Lags, resample, same_lags
 from attention_wavelets.measures.registry import by_name
 from attention_wavelets.measures.wavelet import RESOLUTION, decompose, level_energies
 
@@ -39,6 +40,8 @@ class Alignment:
         1 if the vectors hold coefficients, 2 if they hold their squares.
     min_levels
         Levels both signals need. One energy alone always has cosine 1 and says nothing.
+    prepare
+        Takes both signals (..., N0), (..., N1) and the lags of their columns before the transform.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Alignment:
     align: Callable[[Coefficients, Coefficients], Pair]
     power: int = 1
     min_levels: int = 1
+    prepare: Callable[[FloatArray, FloatArray, Lags], Pair] | None = None
 
 
 def _concatenated(first: Coefficients, second: Coefficients) -> Pair:
@@ -81,6 +85,19 @@ def _energies_fine(first: Coefficients, second: Coefficients) -> Pair:
     return x[..., -shared:], y[..., -shared:]
 
 
+def _level_shift(first: Coefficients, second: Coefficients) -> Pair:
+    kept = [
+        (x[..., : y.shape[-1]], y[..., : x.shape[-1]])
+        for x, y in zip(first[1:], second[1:], strict=False)
+    ]
+    return _concatenated([x for x, _ in kept], [y for _, y in kept])
+
+
+def _resampled(first: FloatArray, second: FloatArray, _: Lags) -> Pair:
+    length = min(first.shape[-1], second.shape[-1])
+    return resample(first, length), resample(second, length)
+
+
 ALIGNMENTS: dict[str, Alignment] = by_name(
     [
         Alignment(
@@ -107,6 +124,24 @@ ALIGNMENTS: dict[str, Alignment] = by_name(
             power=2,
             min_levels=2,
         ),
+        Alignment(
+            "level_shift",
+            "details coefficient by coefficient, counted from the coarsest level; the finest "
+            "levels of the longer signal are dropped",
+            _level_shift,
+        ),
+        Alignment(
+            "resampled",
+            "the longer signal is first resampled to the length of the shorter, its mass kept",
+            _concatenated,
+            prepare=_resampled,
+        ),
+        Alignment(
+            "same_lags",
+            "the longer signal is first cut to the tokens nearest to the query",
+            _concatenated,
+            prepare=same_lags,
+        ),
     ]
 )
 """Name of an alignment rule -> the rule."""
@@ -120,7 +155,12 @@ def alignment(name: str) -> Alignment:
 
 
 def scale_sensitivity(
-    reference: ArrayLike, scaled: ArrayLike, rule: str, wavelet: str, mode: str
+    reference: ArrayLike,
+    scaled: ArrayLike,
+    rule: str,
+    wavelet: str,
+    mode: str,
+    lags: Lags = None,
 ) -> FloatArray:
     """1 - cosine of the aligned wavelet coefficients of two signals, in [0, 2].
 
@@ -132,6 +172,8 @@ def scale_sensitivity(
         Name of an alignment rule.
     wavelet, mode
         Names as PyWavelets knows them.
+    lags
+        Lags of the columns of both, for signals by lag.
 
     Returns
     -------
@@ -139,7 +181,10 @@ def scale_sensitivity(
         (...); NaN where one of the aligned vectors is zero up to rounding.
     """
     how = alignment(rule)
-    first, second = decompose(reference, wavelet, mode), decompose(scaled, wavelet, mode)
+    pair = np.asarray(reference, dtype=np.float64), np.asarray(scaled, dtype=np.float64)
+    if how.prepare is not None:
+        pair = how.prepare(*pair, lags)
+    first, second = (decompose(signal, wavelet, mode) for signal in pair)
     fewest = min(len(first), len(second)) - 1
     if fewest < how.min_levels:
         raise ValueError(f"{rule} needs {how.min_levels} levels in both signals, got {fewest}")

@@ -17,6 +17,7 @@ from attention_wavelets.measures.entropy import entropy
 from attention_wavelets.measures.two_sided import power_entropy, two_sided_power
 
 __all__ = [
+    "DC",
     "NFFT",
     "WINDOWS",
     "band_shares",
@@ -46,8 +47,16 @@ WINDOWS: dict[str, Callable[[int], FloatArray]] = {
 NFFT: dict[str, Callable[[int], int]] = {
     "next_power_of_two": lambda length: 1 << (length - 1).bit_length(),
     "length": lambda length: length,
+    "twice_length": lambda length: 2 * length,
+    "four_times_length": lambda length: 4 * length,
 }
 """Name of a padding rule -> number of points of the transform of an N-point signal."""
+
+DC = ("keep", "drop_bin", "subtract_mean")
+"""What is done with the mean: nothing, bin 0 set to zero, or taken off before the window."""
+
+# Without its mean a uniform signal leaves rounding only, of this share of its power or less.
+ROUNDING_POWER = 1e-24
 
 
 def window_values(name: str, length: int) -> FloatArray:
@@ -67,11 +76,12 @@ def fft_length(rule: str, length: int) -> int:
     return NFFT[rule](length)
 
 
-def power_spectrum(a: ArrayLike, window: str, nfft: int) -> FloatArray:
+def power_spectrum(a: ArrayLike, window: str, nfft: int, dc: str = "keep") -> FloatArray:
     """P = |rfft(w a, nfft)|^2: windowed first, then padded with zeros at the end.
 
-    Bins are not doubled, the DC bin is kept, the mean is not subtracted. The same as
-    `scipy.signal.periodogram(..., detrend=False)` but for the scale and the doubling.
+    Bins are not doubled. With `dc="keep"` the same as `scipy.signal.periodogram(...,
+    detrend=False)` but for the scale and the doubling, and with "subtract_mean" the same as its
+    `detrend="constant"`.
 
     Parameters
     ----------
@@ -81,18 +91,31 @@ def power_spectrum(a: ArrayLike, window: str, nfft: int) -> FloatArray:
         Name of a window.
     nfft
         Number of points of the transform, at least N.
+    dc
+        One of `DC`.
 
     Returns
     -------
     FloatArray
-        (..., nfft // 2 + 1).
+        (..., nfft // 2 + 1); without the mean, all zero where only rounding is left.
     """
+    if dc not in DC:
+        raise unknown_name("dc rule", dc, DC)
     values = np.asarray(a, dtype=np.float64)
     length = values.shape[-1]
     if nfft < length:
         raise ValueError(f"`nfft` must be at least the signal's length {length}, got {nfft}")
-    transformed = np.fft.rfft(values * window_values(window, length), n=nfft)
-    return np.asarray(transformed.real**2 + transformed.imag**2)
+    windowed = window_values(window, length)
+    centred = values - values.mean(axis=-1, keepdims=True) if dc == "subtract_mean" else values
+    transformed = np.fft.rfft(centred * windowed, n=nfft)
+    power = np.asarray(transformed.real**2 + transformed.imag**2)
+    if dc == "keep":
+        return power
+    if dc == "drop_bin":
+        power[..., 0] = 0.0
+    # DC of a signal without negative entries is its largest power.
+    most = np.square((values * windowed).sum(axis=-1, keepdims=True))
+    return np.where(power.sum(axis=-1, keepdims=True) > ROUNDING_POWER * most, power, 0.0)
 
 
 def has_power(power: FloatArray) -> NDArray[np.bool_]:

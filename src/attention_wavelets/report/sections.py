@@ -15,6 +15,7 @@ from attention_wavelets.reference import CITATION
 from attention_wavelets.report.embed import EmbeddedFigure
 from attention_wavelets.report.headline import COLUMNS, number
 from attention_wavelets.report.markup import joined, link, paragraph, table, terms
+from attention_wavelets.report.nearest import nearest_cells
 from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.words import condition_words, flat, model_state, source_words
@@ -291,6 +292,7 @@ SECTIONS: dict[str, Section] = {
         Section("run", "What was run", what_was_run),
         Section("headline", "Headline numbers", headline_numbers),
         Section("partners", "Beside the paper's measures", partners),
+        Section("nearest", "Nearest to the published tables", lambda p: nearest_cells(p.tables)),
         Section("figures", "Figures", figures),
         Section("provenance", "Provenance", provenance),
         Section("licences", "Licences", licences),

@@ -63,6 +63,8 @@ class StudyTables:
     summary
         One row per (model, corpus, condition, reference, probe, protocol, statistic) with mean and
         interval; may be empty.
+    nearest
+        The nearest cell of each published table (nearest.csv); may be empty.
     """
 
     heads: pd.DataFrame
@@ -72,6 +74,7 @@ class StudyTables:
     null_curves: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
     protocol: Mapping[str, Any] = field(default_factory=dict)
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
+    nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (

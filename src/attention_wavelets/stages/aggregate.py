@@ -71,16 +71,17 @@ def aggregate_study(
             "give one folder for each model, corpus and protocol",
         )
     cells = list(zip(config["cells"], measures, strict=True))
+    by_head = [(cell, folder) for cell, folder in cells if cell["by_head"]]
     # Protocols have measures of their own; a row lacks those of the others.
     columns = list(
-        dict.fromkeys(name for folder in measures for name in _measured(folder / "heads.parquet"))
+        dict.fromkeys(name for _, folder in by_head for name in _measured(folder / "heads.parquet"))
     )
     with table_writer(heads) as writer:
-        for cell, folder in cells:
+        for cell, folder in by_head:
             for frame in iterate_table(folder / "heads.parquet"):
                 writer.append(_head_rows(cell, frame, config["statistics"], columns))
     with table_writer(pairs) as writer:
-        _copy_pairs(cells, writer)
+        _copy_pairs(by_head, writer)
     with table_writer(summary) as writer:
         for cell, folder in cells:
             frame = read_table(folder / "model.parquet")
@@ -266,7 +267,7 @@ def _statistics(
         compared = mine[mine["condition"] == condition]
         fraction = f"{scale['fraction']:g}".replace(".", "_")
         suffix = "" if scale["method"] == "stride" else f"_{scale['method']}"
-        if len(compared):
+        if len(compared) and "scale_sensitivity_mean" in compared:
             values = compared["scale_sensitivity_mean"].to_numpy()
             name = f"scale_sensitivity_{fraction}{suffix}"
             # Conditions may share fraction and method and differ in their seed.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,12 @@ from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.correlation import signal_correlation
 from attention_wavelets.measures.measured import Measured
-from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
+from attention_wavelets.measures.protocols import (
+    LayerSignals,
+    kind_of,
+    protocol_measures,
+    rows_by_lag,
+)
 from attention_wavelets.measures.registry import Measure
 from attention_wavelets.store.arrays import open_group
 from attention_wavelets.store.tables import TableWriter, table_writer
@@ -30,6 +35,9 @@ LAG_AXIS = "lags"
 # Signals of `measure_array` in memory at a time.
 ROWS_AT_ONCE = 65_536
 
+
+# Signals of one condition that are read at once instead of layer by layer.
+WHOLE_BYTES = 64 * 2**20
 
 # Sequences whose heads, of all layers, are in memory at a time.
 SEQUENCES_AT_ONCE = 64
@@ -91,9 +99,13 @@ def _measure(
         if probe not in group:
             # A probe for causal models has no signal in a bidirectional one.
             return
-        documents = group["document"].values
+        for part in (group, full) if reference else (group,):
+            _read_whole(part, {probe, *protocol.also_read})
+        # A mean signal stands in the row of the first of its sequences.
+        documents = _mean_signals(group["document"].values, protocol)
         where = {"condition": condition, "reference": reference, "probe": probe}
-        summary = _Summary(len(documents), kind_of(protocol).measures(protocol))
+        measures = protocol_measures(protocol)
+        summary = _Summary(len(documents), measures)
         for layer, part in enumerate(_layers(group, full if reference else None, probe, protocol)):
             frame, whole = layer_table(part, protocol)
             count, n_heads = part.signals.shape[:2]
@@ -111,8 +123,18 @@ def _measure(
             layer_rows.append(_layer_rows(where, documents, layer, whole))
             pair_rows.append(_pair_rows(where, layer, part.kernels))
             summary.add(frame, whole)
-        summary.add_model(list(_models(group, probe, protocol)))
+        names = {measure.name for measure in measures}
+        together = (whole.only(names) for whole in _models(group, probe, protocol))
+        summary.add_model([whole for whole in together if whole.values])
         model_rows.append(summary.rows(where, documents))
+
+
+def _read_whole(group: xr.Dataset, names: Collection[str]) -> None:
+    """Read the signals of all layers at once where they are small: one by one takes longer."""
+    wanted = [group[f"{name}{end}"] for name in names if name in group for end in ("", "_mass")]
+    if sum(variable.nbytes for variable in wanted) <= WHOLE_BYTES:
+        for variable in wanted:
+            variable.load()
 
 
 def _layers(
@@ -120,14 +142,19 @@ def _layers(
 ) -> Iterator[LayerSignals]:
     near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
-        signals, lags = _signals(group, probe, np.s_[:, layer])
-        reference, reference_lags = (
-            (None, None) if full is None else _signals(full, probe, np.s_[:, layer])
-        )
+        mine = np.s_[:, layer]
+        signals, lags = _signals(group, probe, mine)
+        reference, reference_lags = (None, None) if full is None else _signals(full, probe, mine)
         local = None
         if near:
-            mass = group[f"{near[0]}_mass"][:, layer].values
-            local = (_signals(group, near[0], np.s_[:, layer])[0], mass, group[LAG_AXIS].values)
+            mass = group[f"{near[0]}_mass"][mine].values
+            local = (
+                _mean_signals(_signals(group, near[0], mine)[0], protocol),
+                _mean_signals(mass, protocol),
+                group[LAG_AXIS].values,
+            )
+        signals = _mean_signals(signals, protocol)
+        reference = None if reference is None else _mean_signals(reference, protocol)
         yield LayerSignals(
             signals, lags, reference, reference_lags, local, **_facts(group, probe, layer)
         )
@@ -147,6 +174,27 @@ def _signals(
         lags = np.arange(group.sizes["position"] // 2)
         return rows_by_lag(signals, group["row"].values, len(lags)), lags
     return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None
+
+
+def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:
+    """Values (sequence, ...) averaged over as many sequences as the protocol says, or as they are.
+
+    Sequences that do not fill the last average are left out. Names are those of the first.
+    """
+    together = protocol.average_sequences
+    if together == 1:
+        return values
+    count = len(values) // together
+    if count == 0:
+        raise PipelineError(
+            f"average_sequences is {together}, but there are {len(values)} sequences",
+            "protocol",
+            "average fewer, or take more sequences",
+        )
+    grouped = values[: count * together].reshape(count, together, *values.shape[1:])
+    if values.dtype.kind != "f":
+        return np.asarray(grouped[:, 0])
+    return np.asarray(grouped.mean(axis=1, dtype=np.float64))
 
 
 def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
@@ -194,10 +242,16 @@ def measure_array(signals: Path, protocol: Any, out: Path) -> int:
     """
     rows = _load_array(signals)
     rows = rows.reshape(-1, rows.shape[-1])
+    names = {m.name for m in protocol_measures(protocol) if m.level == "head"}
+    if not names:
+        raise PipelineError(
+            "none of its `measures` is one of single signals", "protocol", "choose others"
+        )
     with table_writer(out) as writer:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.asarray(rows[start : start + ROWS_AT_ONCE])
             measured = kind_of(protocol).signals(some, protocol)
+            measured = measured.only(names)
             table = pd.DataFrame(dict(measured.values))
             table["reason"] = measured.reasons()
             writer.append(table)
@@ -231,18 +285,23 @@ def layer_table(layer: LayerSignals, protocol: Any) -> tuple[pd.DataFrame, Measu
         Measures of the whole layer, per sequence.
     """
     kind = kind_of(protocol)
-    measured = kind.heads(layer, protocol)
-    frame = pd.DataFrame({name: values.ravel() for name, values in measured.values.items()})
-    reasons = measured.reasons().ravel()
-    measures = kind.measures(protocol)
-    if layer.reference is None:
-        compared = [m.name for m in measures if m.level == "pair_of_conditions"]
+    everything = kind.heads(layer, protocol)
+    measures = protocol_measures(protocol)
+    names = {measure.name for measure in measures}
+    measured = everything.only(names)
+    rows = np.prod(layer.signals.shape[:2], dtype=int)
+    frame = pd.DataFrame(
+        {name: values.ravel() for name, values in measured.values.items()}, index=range(rows)
+    )
+    reasons = np.broadcast_to(measured.reasons().ravel(), rows)
+    compared = [m.name for m in measures if m.level == "pair_of_conditions"]
+    if layer.reference is None and compared:
         frame[compared] = np.nan
         gap = np.where(reasons == "", "", "; ").astype(object)
         reasons = reasons + gap + f"reference: {' '.join(compared)}"
     frame = frame[[m.name for m in measures if m.name in frame]]
     frame = frame.assign(reason=reasons)
-    return frame, kind.layer(layer, measured, protocol)
+    return frame, kind.layer(layer, everything, protocol).only(names)
 
 
 def _layer_rows(
@@ -255,7 +314,7 @@ def _layer_rows(
             "document": documents,
             "layer": np.int16(layer),
             **measured.values,
-            "reason": measured.reasons(),
+            "reason": measured.reasons() if measured.values else "",
         }
     )
 

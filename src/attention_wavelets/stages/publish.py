@@ -30,6 +30,7 @@ def study_tables(
     models: Path,
     pairs: Path,
     summary: Path | None = None,
+    nearest: Path | None = None,
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -39,8 +40,8 @@ def study_tables(
     ----------
     config
         A slice with `headline` and `protocol`.
-    heads, models, pairs, summary
-        What aggregate_study wrote; figures need no summary.
+    heads, models, pairs, summary, nearest
+        What aggregate_study and compare_tables wrote; figures need no summary and no nearest.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -58,6 +59,7 @@ def study_tables(
         null_curves=null_curves(rows, protocol) if nulls else {},
         protocol=config["protocol"],
         summary=pd.DataFrame() if summary is None else read_table(summary),
+        nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
     )
 
 
@@ -82,6 +84,7 @@ def write_study_report(
     models: Path,
     pairs: Path,
     summary: Path,
+    nearest: Path,
     figures: Path,
     out: Path,
 ) -> None:
@@ -93,14 +96,14 @@ def write_study_report(
         The slice.
     manifests, corpora, signals
         Of every model; of every corpus; of every model and corpus.
-    heads, models, pairs, summary
-        What aggregate_study wrote.
+    heads, models, pairs, summary, nearest
+        What aggregate_study and compare_tables wrote.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
-    tables = study_tables(config, heads, models, pairs, summary)
+    tables = study_tables(config, heads, models, pairs, summary, nearest)
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],

@@ -1,0 +1,154 @@
+"""How far measured numbers lie from a published table, in units of its own spread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+from attention_wavelets.reference import paper_table
+
+__all__ = ["READINGS", "Number", "published_models", "table_distance"]
+
+
+@dataclass(frozen=True)
+class Number:
+    """Which of our statistics a printed column is compared with.
+
+    statistic
+        Name in `summary.parquet`.
+    fraction
+        Of the tokens kept, where the number is one of a subsampled sequence.
+    factor
+        What ours is multiplied by, as for a column in per cent.
+    """
+
+    statistic: str
+    fraction: float | None = None
+    factor: float = 1.0
+
+
+_SPECTRAL = {"spectral_entropy": "spectral_entropy", "frequency_selectivity": "selectivity"}
+_RHO = {"position_spectrum_correlation": Number("position_spectrum_correlation")}
+
+
+def _spread(*statistics: str) -> dict[str, Number]:
+    return {
+        f"{printed}_{statistic}": Number(f"{ours}_{statistic}")
+        for printed, ours in _SPECTRAL.items()
+        for statistic in statistics
+    }
+
+
+def _scale(suffix: str = "", statistic: str = "mean") -> dict[str, Number]:
+    return {
+        f"scale_sensitivity_{printed}{suffix}": Number(f"scale_sensitivity_{statistic}", fraction)
+        for printed, fraction in (("0_5", 0.5), ("0_25", 0.25))
+    }
+
+
+_MEANS = {printed: Number(f"{ours}_mean") for printed, ours in _SPECTRAL.items()}
+
+# The column of the reconstruction error is left out: it is the precision of the numbers used.
+READINGS: dict[int, dict[str, dict[str, Number]]] = {
+    1: {"as stated": {**_scale(), **_RHO}},
+    2: {
+        f"entropy {name}": {
+            f"window_entropy_{width}_tokens": Number(f"window_entropy_{width}{suffix}_mean")
+            for width in (16, 32, 64)
+        }
+        for name, suffix in (("divided by ln W", ""), ("in nats", "_nats"))
+    },
+    3: {"as stated": _spread("mean", "std", "iqr")},
+    4: {
+        "as stated": {
+            **_spread("mean", "std"),
+            **_scale("_mean"),
+            **_scale("_std", "std"),
+            **_RHO,
+        }
+    },
+    5: {
+        "as stated": {
+            **_MEANS,
+            "low_frequency_power_percent": Number("band_low_mean", factor=100.0),
+            **_scale(),
+        }
+    },
+    6: {"as stated": {**_MEANS, **_scale(), **_RHO}},
+    7: {
+        name: {
+            f"wavelet_entropy_scale_{scale}": Number(f"wavelet_entropy_{infix}{scale}_mean")
+            for scale in range(6)
+        }
+        for name, infix in (("normalised", ""), ("as printed, not normalised", "raw_"))
+    },
+}
+"""Number of a table -> ways to read its columns -> printed column -> our statistic."""
+
+_REPOSITORIES = {
+    "Qwen/Qwen2.5-0.5B": "Qwen 2.5 (0.5B)",
+    "meta-llama/Llama-3.2-1B": "LLaMA 3.2 (1B)",
+    "meta-llama/Llama-3.1-8B": "LLaMA 3.1 (8B)",
+    "meta-llama/Llama-3.2-3B": "Llama-3.2-3B",
+    "google/gemma-2-2b": "Gemma 2 (2B)",
+    "mistralai/Mistral-7B-v0.1": "Mistral (7B)",
+    "google/flan-t5-base": "flan-t5-base",
+    "google-bert/bert-base-uncased": "bert-base",
+    "openai-community/gpt2": "gpt2",
+    **{
+        f"EleutherAI/pythia-{size.lower()}": f"Pythia ({size})"
+        for size in ("14M", "70M", "160M", "410M", "1.4B", "2.8B", "6.9B", "12B")
+    },
+}
+
+
+def published_models(number: int, repository: str | None) -> list[str]:
+    """Rows of a table a model is compared with: its own where it has one, else all of them."""
+    names = [str(name) for name in dict.fromkeys(paper_table(number)["model"])]
+    own = _REPOSITORIES.get(repository or "")
+    return [own] if own in names else names
+
+
+@cache
+def _spreads(number: int, columns: tuple[str, ...]) -> np.ndarray:
+    return np.asarray(paper_table(number)[list(columns)].std(ddof=0).to_numpy(dtype=np.float64))
+
+
+def table_distance(
+    values: Mapping[str, float], number: int, repository: str | None = None
+) -> tuple[float, str]:
+    """Root mean square, over the columns, of (ours - printed) / spread of the printed column.
+
+    Parameters
+    ----------
+    values
+        Printed column -> our number; every column of one reading of the table.
+    number
+        1 to 7.
+    repository
+        Where the model comes from on the hub; a model of the paper is compared with its own row.
+
+    Returns
+    -------
+    distance
+        To the nearest row; 0: equal, 1: as far off as the published models are from their mean.
+        NaN where one of the values is.
+    row
+        That row.
+    """
+    table: pd.DataFrame = paper_table(number)
+    rows = table[table["model"].isin(published_models(number, repository))]
+    columns = tuple(values)
+    ours = np.array([values[column] for column in columns], dtype=np.float64)
+    if np.isnan(ours).any():
+        return float("nan"), ""
+    offset = (rows[list(columns)].to_numpy(dtype=np.float64) - ours) / _spreads(number, columns)
+    distance = np.sqrt(np.square(offset).mean(axis=1))
+    best = int(distance.argmin())
+    row = rows.iloc[best]
+    step = f", step {row['training_step']}" if "training_step" in row else ""
+    return float(distance[best]), f"{row['model']}{step}"
