@@ -9,6 +9,9 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pandas as pd
+from quickstart import MODELS, TABLE, WORKED
+
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.config.sources import STAGE_SOURCES
 from attention_wavelets.measures.measured import REASONS
@@ -53,6 +56,27 @@ def measures_rigorous() -> str:
     return markdown_table(_measures("rigorous"))
 
 
+def worked_numbers() -> str:
+    """One number of each rigorous measure, out of a run of the quickstart."""
+    table = pd.read_csv(TABLE).set_index(["statistic", "condition", "model"])["mean"]
+    rows = [
+        (
+            f"`{name}`" + ("" if condition == "full" else f", {condition}"),
+            *(_rounded(table.get((name, condition, model))) for model in MODELS),
+            words,
+        )
+        for name, condition, words in WORKED
+    ]
+    return _table(("statistic", *MODELS.values(), "what it says"), rows)
+
+
+def _rounded(value: float | None) -> str:
+    """Three digits; a dash where there is no number."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.3f}"
+
+
 def measure_columns() -> str:
     """Column, unit, range and NaN reason of every measure."""
     rows = (
@@ -78,6 +102,7 @@ def stage_sources() -> str:
 
 PARTS: dict[str, Callable[[], str]] = {
     "measures-paper": measures_paper,
+    "worked-numbers": worked_numbers,
     "measures-rigorous": measures_rigorous,
     "measure-columns": measure_columns,
     "reasons": reasons,

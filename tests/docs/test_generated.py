@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def generate():
+    # The scripts of docs/ import one another, as they do when run.
+    if str(DOCS) not in sys.path:
+        sys.path.insert(0, str(DOCS))
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
