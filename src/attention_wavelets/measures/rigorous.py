@@ -30,6 +30,7 @@ from attention_wavelets.measures.sparsity import (
     BASES,
     WAVELETS,
     best_packet_entropy,
+    centred,
     coefficient_entropy,
     levels,
 )
@@ -75,6 +76,8 @@ MODES = ("symmetric", "zero", "periodization")
 # Quantiles of the widths of a bank's heads.
 QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
 PACKET = "haar"
+# Measures that need rearranged signals.
+ARRANGED = ("arrangement_gain", "arrangement_p")
 
 
 def measure_signals(
@@ -127,12 +130,18 @@ def _signals(
     a, positions = without_sink(whole, protocol, lags is not None)
     draft = Draft(len(a), bad, only_sink)
     draft.put("sink_mass", lost)
-    _put_spectrum(draft, a, positions, protocol)
-    _put_uncertainty(draft, a, protocol)
+    power = two_sided_power(a)
+    _put_spectrum(draft, a, power, positions, protocol)
+    _put_uncertainty(draft, a, power, protocol)
     _put_wavelets(draft, a, protocol)
     _put_sparsity(draft, a)
     _put_kernel(draft, a, lags)
     return draft.measured()
+
+
+def _chosen(protocol: RigorousProtocol, *names: str) -> bool:
+    """Whether any of these measures is wanted: rearrangements cost more than all the rest."""
+    return protocol.measures == ["all"] or any(name in protocol.measures for name in names)
 
 
 def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> None:
@@ -140,9 +149,10 @@ def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> Non
     draft.put(name, values, None if values is None else np.isnan(values), reason)
 
 
-def _put_spectrum(draft: Draft, a: FloatArray, positions: int, protocol: RigorousProtocol) -> None:
+def _put_spectrum(
+    draft: Draft, a: FloatArray, power: FloatArray, positions: int, protocol: RigorousProtocol
+) -> None:
     length = a.shape[-1]
-    power = two_sided_power(a)
     of_a = positional_entropy(a)
     draft.put("participation_ratio", participation_ratio(a))
     draft.put("dc_share", dc_share(power, length))
@@ -164,18 +174,21 @@ def _put_spectrum(draft: Draft, a: FloatArray, positions: int, protocol: Rigorou
     _put(draft, "octave_share_rest", octaves[:, -1], "constant")
 
 
-def _put_uncertainty(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> None:
+def _put_uncertainty(
+    draft: Draft, a: FloatArray, power: FloatArray, protocol: RigorousProtocol
+) -> None:
     length = a.shape[-1]
-    above = excess(a)
+    above = excess(a, power)
     draft.put("excess_sqrt", above.sqrt)
     draft.put("excess_amp", above.amp)
     draft.put("excess_mix", above.mix)
     most = excess_upper_bound(length)
     _put(draft, "excess_share", above.sqrt / most if most > 0 else None, "length")
-    order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)
-    found = arrangement(a, order)
-    _put(draft, "arrangement_gain", found.gain, "constant")
-    draft.put("arrangement_p", found.p)
+    if _chosen(protocol, *ARRANGED):
+        order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)
+        found = arrangement(a, order)
+        _put(draft, "arrangement_gain", found.gain, "constant")
+        draft.put("arrangement_p", found.p)
     _put(draft, "massar_spindel_slack", massar_spindel_slack(a), "length")
     _put(draft, "breitenberger_product", breitenberger_product(a), "neighbours")
 
@@ -228,12 +241,13 @@ def _energy_entropy(a: FloatArray, energies: FloatArray) -> FloatArray:
 
 def _put_sparsity(draft: Draft, a: FloatArray) -> None:
     length = a.shape[-1]
+    x = centred(a)
     for basis in BASES:
         short = basis in WAVELETS and levels(length, basis) == 0
-        values = None if short else coefficient_entropy(a, basis)
+        values = None if short else coefficient_entropy(x, basis)
         _put(draft, f"sparsity_{basis}", values, "length" if short else "constant")
     short = levels(length, PACKET) == 0
-    values = None if short else best_packet_entropy(a, PACKET)
+    values = None if short else best_packet_entropy(x, PACKET)
     _put(draft, "sparsity_packets", values, "length" if short else "constant")
 
 

@@ -6,6 +6,7 @@ The mean is taken away first, as every basis but the first holds it in one coeff
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pywt
@@ -17,7 +18,7 @@ from attention_wavelets.measures.entropy import xlogx
 from attention_wavelets.measures.two_sided import SMALLEST_SHARE
 from attention_wavelets.measures.wavelet import depth
 
-__all__ = ["BASES", "best_packet_entropy", "coefficient_entropy"]
+__all__ = ["BASES", "Centred", "best_packet_entropy", "centred", "coefficient_entropy"]
 
 
 def _fourier(x: FloatArray) -> FloatArray:
@@ -60,7 +61,26 @@ BASES: dict[str, Callable[[FloatArray], FloatArray]] = {
 """Name of an orthonormal basis -> coefficients (..., N) of signals (..., N)."""
 
 
-def coefficient_entropy(a: ArrayLike, basis: str) -> FloatArray:
+class Centred(NamedTuple):
+    """Deviations of signals from their mean (..., N), and the energy of these (...).
+
+    The energy is NaN where it is rounding.
+    """
+
+    deviations: FloatArray
+    energy: FloatArray
+
+
+def centred(a: ArrayLike) -> Centred:
+    """Signals (..., N) less their mean, for several bases in a row."""
+    values = np.asarray(a, dtype=np.float64)
+    x = values - values.mean(axis=-1, keepdims=True)
+    energy = np.square(x).sum(axis=-1)
+    whole = np.square(values).sum(axis=-1)
+    return Centred(x, np.where(energy > SMALLEST_SHARE * whole, energy, np.nan))
+
+
+def coefficient_entropy(a: ArrayLike | Centred, basis: str) -> FloatArray:
     """-sum p ln p, p = c^2 / sum c^2, c the coefficients of a less its mean; nats, in [0, ln N].
 
     0 where one coefficient holds everything. NaN for a constant signal. Wavelets are periodic,
@@ -69,16 +89,16 @@ def coefficient_entropy(a: ArrayLike, basis: str) -> FloatArray:
     Parameters
     ----------
     a
-        (..., N), each summing to 1.
+        (..., N), each summing to 1; or what `centred` makes of them.
     basis
         A key of `BASES`.
     """
-    x, energy = _centred(a)
+    x, energy = a if isinstance(a, Centred) else centred(a)
     shares = np.square(BASES[basis](x)) / energy[..., None]
     return np.asarray(0.0 - xlogx(shares).sum(axis=-1))
 
 
-def best_packet_entropy(a: ArrayLike, wavelet: str) -> FloatArray:
+def best_packet_entropy(a: ArrayLike | Centred, wavelet: str) -> FloatArray:
     """The smallest such entropy over all bases of the wavelet packet tree (Coifman and
     Wickerhauser 1992), in nats. The basis is chosen for each signal, so it is a lower bound that a
     fixed basis cannot be held to. NaN for a constant signal.
@@ -86,11 +106,11 @@ def best_packet_entropy(a: ArrayLike, wavelet: str) -> FloatArray:
     Parameters
     ----------
     a
-        (..., N), each summing to 1.
+        (..., N), each summing to 1; or what `centred` makes of them.
     wavelet
         Name as PyWavelets knows it.
     """
-    x, energy = _centred(a)
+    x, energy = a if isinstance(a, Centred) else centred(a)
     count = levels(x.shape[-1], wavelet)
     if count == 0:
         raise ValueError(f"{x.shape[-1]} positions give no periodic level of {wavelet}")
@@ -110,12 +130,3 @@ def best_packet_entropy(a: ArrayLike, wavelet: str) -> FloatArray:
 
 def _costs(nodes: FloatArray, energy: FloatArray) -> FloatArray:
     return np.asarray(0.0 - xlogx(np.square(nodes) / energy[..., None, None]).sum(axis=-1))
-
-
-def _centred(a: ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Deviations from the mean and their energy, NaN where it is rounding."""
-    values = np.asarray(a, dtype=np.float64)
-    x = values - values.mean(axis=-1, keepdims=True)
-    energy = np.square(x).sum(axis=-1)
-    whole = np.square(values).sum(axis=-1)
-    return x, np.where(energy > SMALLEST_SHARE * whole, energy, np.nan)
