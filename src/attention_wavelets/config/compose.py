@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import RootModel
 
+from attention_wavelets.config import claims as claim_schema
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.variants import vary
@@ -29,7 +30,7 @@ __all__ = [
     "overrides_from_config",
 ]
 
-MEMBER_GROUPS = ("model", "corpus", "condition", "probe", "protocol")
+MEMBER_GROUPS = ("model", "corpus", "condition", "probe", "protocol", "null", "claim")
 ROOT_GROUPS = ("study", "statistics", "figure", "runtime")
 
 _CLASSES: dict[str, Any] = {
@@ -38,13 +39,15 @@ _CLASSES: dict[str, Any] = {
     "condition": schema.Condition,
     "probe": schema.Probe,
     "protocol": schema.Protocol,
+    "null": claim_schema.Null,
+    "claim": claim_schema.Claim,
     "study": schema.Study,
     "statistics": schema.Statistics,
     "figure": schema.Figure,
     "runtime": schema.Runtime,
     "run": schema.Run,
 }
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 # Interpolations that would make a slice depend on the host or the moment.
 _UNSTABLE = re.compile(r"\$\{\s*(hydra|now|oc\.env)\s*:")
 
@@ -134,6 +137,8 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         if name not in composed:
             raise PipelineError(f"'{name}' is missing", "conf/config.yaml", "put it back")
     study = check(schema.Study, composed.pop("study"), f"conf/study/{study_name}.yaml")
+    if study.claims == ["all"]:
+        study = study.model_copy(update={"claims": options(conf, "claim")})
     groups = {
         name: check(_CLASSES[name], composed.pop(name), f"conf/{name}")
         for name in ("statistics", "figure", "runtime", "run")
@@ -155,6 +160,10 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     conditions += [c for entry in study.facts for c in entry.conditions]
     probes = [p for cell in cells for p in cell.probes]
     probes += [p for entry in study.facts for p in entry.probes]
+    claims = members("claim", study.claims)
+    nulls = members(
+        "null", [n for claim in claims.values() for n in (claim.test.null, *claim.controls) if n]
+    )
     groups |= {
         "study_name": study_name,
         "study": study,
@@ -163,11 +172,15 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         "condition": members("condition", conditions),
         "probe": members("probe", probes + needed),
         "protocol": protocols,
+        "null": nulls,
+        "claim": claims,
         "variants": sorted(set(protocols) - set(named)),
     }
     _refuse_unused(changes, groups | {"protocol": named})
     experiment = schema.Experiment.model_construct(**groups)
     _cross_check(experiment, f"conf/study/{study_name}.yaml")
+    asked = [claim.protocol for claim in claims.values()]
+    _check_claims(experiment, members("protocol", asked) | protocols, conf)
     return experiment
 
 
@@ -222,7 +235,15 @@ class _AnyProtocol(RootModel[schema.Protocol]):
     """As above."""
 
 
-_UNIONS: dict[str, Any] = {"condition": _AnyCondition, "protocol": _AnyProtocol}
+class _AnyNull(RootModel[claim_schema.Null]):
+    """As above."""
+
+
+_UNIONS: dict[str, Any] = {
+    "condition": _AnyCondition,
+    "protocol": _AnyProtocol,
+    "null": _AnyNull,
+}
 
 
 def _split(
@@ -419,6 +440,36 @@ def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
 
     for name, protocol in chosen.items():
         protocol_measures(protocol, f"conf/protocol/{name}.yaml")
+
+
+def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], conf: Path) -> None:
+    """Names inside claims and nulls; each breach would otherwise fail hours later."""
+    conditions, models = options(conf, "condition"), options(conf, "model")
+    for name, null in experiment.null.items():
+        if null.kind == "condition" and null.condition not in conditions:
+            where = f"conf/null/{name}.yaml"
+            raise unknown_name("condition", null.condition, conditions, where)
+    if not experiment.claim:
+        return
+    from attention_wavelets.measures.protocols import kind_of
+
+    offered = {
+        name: [measure.name for measure in kind_of(protocol).measures(protocol)]
+        for name, protocol in protocols.items()
+    }
+    for name, claim in experiment.claim.items():
+        where = f"conf/claim/{name}.yaml"
+        for column in claim.columns():
+            if column.measure not in offered[claim.protocol]:
+                known = offered[claim.protocol]
+                raise unknown_name(f"measure of '{claim.protocol}'", column.measure, known, where)
+            if column.condition not in conditions:
+                raise unknown_name("condition", column.condition, conditions, where)
+        if claim.probe not in options(conf, "probe"):
+            raise unknown_name("probe", claim.probe, options(conf, "probe"), where)
+        for needed in claim.models.needs:
+            if needed not in models:
+                raise unknown_name("model", needed, models, where)
 
 
 def _refuse_repeats(key: str, names: list[str], where: str) -> None:

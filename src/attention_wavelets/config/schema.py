@@ -6,9 +6,22 @@ the YAML files under conf/ carry the longer explanations.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
+
+from attention_wavelets.config.base import (
+    Count,
+    Fraction,
+    Name,
+    Repository,
+    Revision,
+    Seed,
+    Sha256,
+    Strict,
+    no_repeats,
+)
+from attention_wavelets.config.claims import Claim, ClaimName, Null
 
 __all__ = [
     "BosCondition",
@@ -44,28 +57,6 @@ __all__ = [
     "UntrainedSource",
     "WheelSource",
 ]
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=100)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Repository = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?$")]
-Revision = Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*(/[\w.+-]+)*$")]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
-Count = Annotated[int, Field(ge=1)]
-Item = TypeVar("Item")
-
-
-def _no_repeats(values: list[Item]) -> list[Item]:
-    if len(set(values)) < len(values):
-        raise ValueError(f"a value stands twice in {values}")
-    return values
-
-
-class Strict(BaseModel):
-    """Base of every group: unknown keys are errors, values are immutable."""
-
-    # Infinity and NaN have no place in JSON, and so none in a slice.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class HubSource(Strict):
@@ -277,7 +268,7 @@ class LocalGlobal(Strict):
     """Attention mass near the query over the rest."""
 
     probe: Name
-    distances: Annotated[list[Count], Field(min_length=1), AfterValidator(_no_repeats)]
+    distances: Annotated[list[Count], Field(min_length=1), AfterValidator(no_repeats)]
     headline: Count
 
     @model_validator(mode="after")
@@ -287,7 +278,7 @@ class LocalGlobal(Strict):
         return self
 
 
-ChosenMeasures = Annotated[list[str], Field(min_length=1), AfterValidator(_no_repeats)]
+ChosenMeasures = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
 
 
 class PaperProtocol(Strict):
@@ -299,7 +290,7 @@ class PaperProtocol(Strict):
     average_sequences: Count = 1
     spectrum: Spectrum
     window_entropy: Annotated[
-        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
+        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(no_repeats)
     ]
     wavelet: Wavelet
     scale: ScaleComparison
@@ -376,9 +367,9 @@ class Facts(Strict):
     """Facts of each head, and signals that are stored but not measured."""
 
     corpus: Name
-    conditions: Annotated[list[Name], Field(min_length=1), AfterValidator(_no_repeats)]
-    facts: Annotated[list[FactName], AfterValidator(_no_repeats)] = []
-    probes: Annotated[list[Name], AfterValidator(_no_repeats)] = []
+    conditions: Annotated[list[Name], Field(min_length=1), AfterValidator(no_repeats)]
+    facts: Annotated[list[FactName], AfterValidator(no_repeats)] = []
+    probes: Annotated[list[Name], AfterValidator(no_repeats)] = []
 
 
 class Headline(Strict):
@@ -412,13 +403,18 @@ class Study(Strict):
     facts: list[Facts] = []
     headline: Headline
     figures: Annotated[list[FigureName], Field(min_length=1)]
+    claims: Annotated[list[ClaimName | Literal["all"]], AfterValidator(no_repeats)] = []
 
 
 class Statistics(Strict):
-    """Intervals."""
+    """Intervals, and draws of null models."""
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     min_documents: Annotated[int, Field(ge=2)] = 10
+    min_layers: Annotated[int, Field(ge=2)] = 6
+    resamples: Annotated[int, Field(ge=100, le=100_000)] = 400
+    null_draws: Annotated[int, Field(ge=1, le=1000)] = 5
+    seed: Seed = 0
 
 
 class Figure(Strict):
@@ -426,7 +422,7 @@ class Figure(Strict):
 
     dpi: Annotated[int, Field(ge=50, le=1200)] = 150
     formats: Annotated[
-        list[Literal["svg", "png", "pdf"]], Field(min_length=1), AfterValidator(_no_repeats)
+        list[Literal["svg", "png", "pdf"]], Field(min_length=1), AfterValidator(no_repeats)
     ]
     width: Annotated[float, Field(gt=2, le=30)] = 7.0
     font_size: Annotated[float, Field(ge=5, le=24)] = 9.0
@@ -461,6 +457,8 @@ class Experiment(Strict):
     condition: dict[Name, Condition]
     probe: dict[Name, Probe]
     protocol: dict[Name, Protocol]
+    null: dict[Name, Null]
+    claim: dict[ClaimName, Claim]
     variants: list[str]
     statistics: Statistics
     figure: Figure

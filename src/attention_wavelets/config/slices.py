@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from attention_wavelets.config.evidence import evidence, null_cells
 from attention_wavelets.config.lock import lock_key
 from attention_wavelets.config.schema import Experiment, Measurement, Probe
 
@@ -42,7 +43,7 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     made |= _models(experiment, lock or {})
     for model in experiment.study.models:
         made |= _cells(experiment, model)
-    return made | _study(experiment)
+    return made | _nulls(experiment) | _study(experiment)
 
 
 def _plain(value: BaseModel) -> dict[str, Any]:
@@ -113,6 +114,24 @@ def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
             )
 
 
+def _nulls(experiment: Experiment) -> dict[str, Any]:
+    """What signal-level nulls of each model, corpus and protocol are measured."""
+    found = {}
+    for cell in null_cells(experiment):
+        protocol = experiment.protocol[cell.protocol]
+        chosen = protocol.model_copy(update={"measures": list(cell.measures)})
+        found[f"nulls/{cell.model}/{cell.corpus}/{cell.protocol}"] = {
+            "model": cell.model,
+            "conditions": list(cell.conditions),
+            "scaled": [c for c in cell.conditions if experiment.condition[c].kind == "subsample"],
+            "probes": {p: _probe(experiment.probe[p]) for p in cell.probes},
+            "protocol": _plain(chosen),
+            "nulls": {name: _plain(experiment.null[name]) for name in cell.nulls},
+            "draws": experiment.statistics.null_draws,
+        }
+    return found
+
+
 def _by_corpus(experiment: Experiment) -> dict[str, list[Measurement]]:
     grouped: dict[str, list[Measurement]] = {}
     for cell in experiment.study.measurements:
@@ -169,7 +188,19 @@ def _study(experiment: Experiment) -> dict[str, Any]:
         for corpus in _by_corpus(experiment)
         if any((found := _facts(experiment, corpus)).values())
     ]
+    claims = {name: _plain(claim) for name, claim in experiment.claim.items()}
     return {
+        f"{folder}/claims": {
+            "claims": claims,
+            "evidence": evidence(experiment),
+            "nulls": {name: _plain(null) for name, null in experiment.null.items()},
+            "models": {
+                name: {"of": getattr(experiment.model[name].source, "of", "")}
+                for name in study.models
+            },
+            "fractions": {name: scale["fraction"] for name, scale in scales.items()},
+            "statistics": _plain(experiment.statistics),
+        },
         f"{folder}/facts": {"cells": facts, "statistics": _plain(experiment.statistics)},
         f"{folder}/aggregate": {
             "cells": cells,

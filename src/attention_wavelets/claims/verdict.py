@@ -1,0 +1,153 @@
+"""From an estimate with its interval to a verdict, and what would have changed it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from scipy import stats
+
+from attention_wavelets.config.claims import ClaimTest
+
+__all__ = [
+    "VERDICTS",
+    "Estimate",
+    "Verdict",
+    "combined",
+    "edge",
+    "literal_verdict",
+    "one_sided_p",
+    "said",
+    "would_change",
+]
+
+Verdict = Literal["pass", "fail", "unclear", "vacuous", "not testable here"]
+
+VERDICTS: dict[Verdict, str] = {
+    "pass": "the whole interval lies on the claimed side, beyond the smallest effect of interest",
+    "fail": "the whole interval lies on the other side of that line",
+    "unclear": "the interval holds the line, or there is too little data for an interval",
+    "vacuous": "models or signals that lack the structure pass the same test",
+    "not testable here": "the study lacks the models or the measurement",
+}
+"""Verdict -> what it means."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its interval.
+
+    Attributes
+    ----------
+    value, low, high, error
+        Estimate, interval, standard error; NaN where undefined.
+    degrees
+        Of freedom of t.
+    n, documents
+        Sequences and documents that entered.
+    reason
+        "" where the interval is defined, else why not.
+    """
+
+    value: float
+    low: float
+    high: float
+    error: float
+    degrees: float
+    n: int
+    documents: int
+    reason: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+def edge(test: ClaimTest, bound: float) -> float:
+    """The line that an interval must clear: the bound plus or minus the smallest effect."""
+    sign = {"above": 1.0, "below": -1.0}.get(test.claimed, 0.0)
+    return bound + sign * test.smallest_effect
+
+
+def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = None) -> Verdict:
+    """pass, fail or unclear.
+
+    Parameters
+    ----------
+    estimate
+        With interval.
+    test
+        Which side is claimed.
+    bound
+        Instead of the test's own; differences to a null have 0.
+    """
+    if not estimate.known:
+        return "unclear"
+    if test.range is not None and bound is None:
+        low, high = test.range
+        if estimate.low >= low and estimate.high <= high:
+            return "pass"
+        return "fail" if estimate.high < low or estimate.low > high else "unclear"
+    line = edge(test, test.bound if bound is None else bound)
+    if test.claimed == "below":
+        return "pass" if estimate.high < line else "fail" if estimate.low > line else "unclear"
+    return "pass" if estimate.low > line else "fail" if estimate.high < line else "unclear"
+
+
+def one_sided_p(estimate: Estimate, test: ClaimTest) -> float:
+    """p of the hypothesis that the number lies on the line or beyond it, away from the claim.
+
+    Inside a range both ends are tested and the larger p counts (two one-sided tests). NaN without
+    an interval.
+    """
+    if not estimate.known:
+        return math.nan
+    if test.range is not None:
+        gaps = [estimate.value - test.range[0], test.range[1] - estimate.value]
+    elif test.claimed == "below":
+        gaps = [edge(test, test.bound) - estimate.value]
+    else:
+        gaps = [estimate.value - edge(test, test.bound)]
+    if estimate.error == 0:
+        return 0.0 if min(gaps) > 0 else 1.0
+    return max(float(stats.t.sf(gap / estimate.error, estimate.degrees)) for gap in gaps)
+
+
+def combined(verdicts: list[Verdict]) -> Verdict:
+    """The verdict on all models together: the claim speaks of every one of them."""
+    worst: tuple[Verdict, ...] = ("fail", "unclear", "vacuous")
+    for verdict in worst:
+        if verdict in verdicts:
+            return verdict
+    return "pass" if verdicts else "not testable here"
+
+
+def would_change(estimate: Estimate, test: ClaimTest, verdict: Verdict) -> str:
+    """One sentence: which number would have changed the literal verdict."""
+    if not estimate.known:
+        return "an interval would be needed first"
+    interval = f"the interval is [{said(estimate.low)}, {said(estimate.high)}]"
+    if test.range is not None:
+        inside = f"an interval inside [{said(test.range[0])}, {said(test.range[1])}]"
+        outside = "one wholly outside it would fail"
+        words = {
+            "pass": f"an end outside [{said(test.range[0])}, {said(test.range[1])}] would undo it",
+            "fail": f"{inside} would pass",
+        }
+        return f"{words.get(verdict, f'{inside} would pass, {outside}')}; {interval}"
+    line = said(edge(test, test.bound))
+    side, other = ("below", "above") if test.claimed == "below" else ("above", "below")
+    end = "upper" if test.claimed == "below" else "lower"
+    words = {
+        "pass": f"with the {end} end not {side} {line} it would not pass",
+        "fail": f"wholly {side} {line} it would pass",
+    }
+    both = f"wholly {side} {line} it would pass, wholly {other} it would fail"
+    return f"{words.get(verdict, both)}; {interval}"
+
+
+def said(value: float) -> str:
+    """A number with three significant digits."""
+    return "undefined" if not math.isfinite(value) else f"{value:.3g}"

@@ -1,0 +1,251 @@
+"""The typed shape of null models and claims."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from attention_wavelets.config.base import Count, Name, Seed, Strict, no_repeats
+
+__all__ = ["SIGNAL_NULLS", "Claim", "ClaimName", "ClaimTest", "Column", "Null"]
+
+ClaimName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,9}$")]
+# A measure, or a measure under a condition: `scale_sensitivity@half`.
+ColumnName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(@[a-z0-9][a-z0-9._-]*)?$")]
+Bounds = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+SIGNAL_NULLS = (
+    "iid",
+    "permuted",
+    "uniform_causal",
+    "exponential",
+    "power_law",
+    "sink_random",
+    "iaaft",
+    "head_sets",
+)
+"""Kinds of nulls that are made of measured signals; the others are models and conditions."""
+
+
+class PlainNull(Strict):
+    """Signals made of each measured one; the kind says what is kept."""
+
+    kind: Literal["iid", "uniform_causal", "sink_random", "head_sets"]
+    says: Annotated[str, Field(min_length=1)]
+    seed: Seed = 0
+
+
+class PermutedNull(Strict):
+    """The same numbers at other positions."""
+
+    kind: Literal["permuted"]
+    says: Annotated[str, Field(min_length=1)]
+    sink: Literal["keep", "free"]
+    seed: Seed = 0
+
+
+class KernelNull(Strict):
+    """A smooth kernel that shares one number with the signal."""
+
+    kind: Literal["exponential", "power_law"]
+    says: Annotated[str, Field(min_length=1)]
+    match: Literal["mean_lag", "participation_ratio"]
+
+
+class IaaftNull(Strict):
+    """The same numbers and nearly the same spectrum, at other positions."""
+
+    kind: Literal["iaaft"]
+    says: Annotated[str, Field(min_length=1)]
+    iterations: Count = 100
+    cut_off: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    seed: Seed = 0
+
+
+class TwinNull(Strict):
+    """The untrained twins of the model that the study has."""
+
+    kind: Literal["untrained"]
+    says: Annotated[str, Field(min_length=1)]
+
+
+class ConditionNull(Strict):
+    """The same model on other input."""
+
+    kind: Literal["condition"]
+    says: Annotated[str, Field(min_length=1)]
+    condition: Name
+
+
+Null = Annotated[
+    PlainNull | PermutedNull | KernelNull | IaaftNull | TwinNull | ConditionNull,
+    Field(discriminator="kind"),
+]
+
+
+class Column(Strict):
+    """A measure under a condition."""
+
+    measure: str
+    condition: str
+
+    @classmethod
+    def read(cls, name: str, condition: str) -> Column:
+        """`scale_sensitivity@half`, or a measure alone, under the claim's own condition."""
+        measure, _, other = name.partition("@")
+        return cls(measure=measure, condition=other or condition)
+
+
+TestKind = Literal[
+    "sign",
+    "difference",
+    "ratio",
+    "slope",
+    "rank_trend",
+    "ordering",
+    "equivalence",
+    "share_in_range",
+    "change_point",
+    "curve_choice",
+    "regression",
+    "variance_share",
+    "spread",
+    "two_groups",
+    "distance_to_null",
+    "kernel_collapse",
+]
+
+# How many columns a kind takes, at least and at most, and which settings are its own.
+_SHAPES: dict[str, tuple[int, int, tuple[str, ...]]] = {
+    "sign": (1, 1, ()),
+    "difference": (2, 9, ()),
+    "ratio": (2, 2, ()),
+    "slope": (1, 12, ("over", "at")),
+    "rank_trend": (1, 12, ("over", "at", "method")),
+    "ordering": (2, 9, ()),
+    "equivalence": (1, 1, ()),
+    "share_in_range": (1, 9, ("ranges",)),
+    "change_point": (1, 12, ("over", "at")),
+    "curve_choice": (1, 12, ("over", "at", "curve")),
+    "regression": (2, 6, ("partial",)),
+    "variance_share": (2, 30, ()),
+    "spread": (1, 1, ()),
+    "two_groups": (1, 1, ()),
+    "distance_to_null": (1, 1, ("null",)),
+    "kernel_collapse": (2, 2, ("least_diversity",)),
+}
+
+
+# Kinds whose number is a mean over heads, to which an interval over heads applies.
+_OF_MEANS = ("sign", "equivalence", "distance_to_null")
+
+
+class ClaimTest(Strict):
+    """How a claim becomes one number, and which numbers would bear it out.
+
+    `claimed` says on which side of `bound` the number lies if the claim is true (`above`,
+    `below`), by at least `smallest_effect`; `within` a `range` needs no bound.
+    """
+
+    kind: TestKind
+    of: Annotated[list[ColumnName], Field(min_length=1), AfterValidator(no_repeats)]
+    claimed: Literal["above", "below", "within"]
+    bound: float = 0.0
+    range: Bounds | None = None
+    smallest_effect: Annotated[float, Field(ge=0)]
+    over: Literal["depth", "columns", "parameters", "step"] = "depth"
+    method: Literal["spearman", "kendall"] = "spearman"
+    ranges: list[Bounds] = []
+    at: list[float] = []
+    curve: Literal["power", "logarithmic", "saturating"] | None = None
+    partial: bool = False
+    null: Name | None = None
+    least_diversity: float | None = None
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> ClaimTest:
+        least, most, own = _SHAPES[self.kind]
+        if not least <= len(self.of) <= most:
+            number = f"{least}" if least == most else f"{least} to {most}"
+            raise ValueError(f"kind '{self.kind}' takes {number} columns, got {len(self.of)}")
+        settings = {name for _, _, names in _SHAPES.values() for name in names}
+        foreign = sorted((self.model_fields_set & settings) - set(own))
+        if foreign:
+            raise ValueError(f"kind '{self.kind}' has no setting '{foreign[0]}'")
+        if "ranges" in own and len(self.ranges) != len(self.of):
+            raise ValueError("`ranges` needs one entry for each column of `of`")
+        if "at" in own:
+            places = len(self.of) if self.over == "columns" else 0
+            if len(self.at) != places or (not places and len(self.of) != 1):
+                raise ValueError(
+                    "with over 'columns' each column needs its place in `at`; otherwise there is "
+                    "one column and no `at`"
+                )
+        for name in {"curve", "null", "least_diversity"} & set(own):
+            if getattr(self, name) is None:
+                raise ValueError(f"kind '{self.kind}' needs the setting '{name}'")
+        if (self.claimed == "within") != (self.range is not None):
+            raise ValueError("`range` is needed with claimed 'within', and only there")
+        for low, high in [*self.ranges, *([self.range] if self.range else [])]:
+            if low >= high:
+                raise ValueError(f"a range must increase, got [{low}, {high}]")
+        return self
+
+    def own_settings(self) -> dict[str, Any]:
+        """The settings that only this kind has."""
+        return {name: getattr(self, name) for name in _SHAPES[self.kind][2]}
+
+
+class Subjects(Strict):
+    """Of which trained models a claim speaks, and how many of them must bear it out."""
+
+    position_encoding: list[
+        Literal[
+            "rotary",
+            "learned_absolute",
+            "sinusoidal_absolute",
+            "alibi",
+            "relative_bias",
+            "none",
+        ]
+    ] = []
+    causal: bool | None = None
+    at_least: Count = 1
+    needs: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(no_repeats)] = []
+
+
+class Claim(Strict):
+    """A statement with the test that decides it."""
+
+    statement: Annotated[str, Field(min_length=10)]
+    source: Annotated[str, Field(min_length=3)]
+    test: ClaimTest
+    protocol: Name
+    probe: Name
+    condition: Name = "full"
+    models: Subjects = Subjects()
+    generality: Literal["text", "heads"] = "text"
+    controls: Annotated[list[Name], AfterValidator(no_repeats)] = []
+    reference: str = ""
+    remark: str = ""
+
+    @model_validator(mode="after")
+    def _heads_of_means(self) -> Claim:
+        if self.generality == "heads" and self.test.kind not in _OF_MEANS:
+            raise ValueError(
+                f"generality 'heads' is possible for {', '.join(_OF_MEANS)}, not '{self.test.kind}'"
+            )
+        together = self.test.over in ("parameters", "step")
+        if together and not self.models.needs:
+            raise ValueError(f"over '{self.test.over}' compares models: name them in models.needs")
+        return self
+
+    @property
+    def together(self) -> bool:
+        """Whether one number comes from several models."""
+        return self.test.over in ("parameters", "step")
+
+    def columns(self) -> list[Column]:
+        """The measures it reads, in order."""
+        return [Column.read(name, self.condition) for name in self.test.of]

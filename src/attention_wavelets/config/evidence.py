@@ -1,0 +1,101 @@
+"""Which measurement of a study a claim is judged by, and which nulls that needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from attention_wavelets.config.claims import SIGNAL_NULLS, Claim
+from attention_wavelets.config.schema import Experiment, Measurement
+
+__all__ = ["NullCell", "evidence", "null_cells"]
+
+
+@dataclass(frozen=True)
+class NullCell:
+    """Signal-level nulls of one model, corpus and protocol: what claims read of them."""
+
+    model: str
+    corpus: str
+    protocol: str
+    conditions: tuple[str, ...]
+    probes: tuple[str, ...]
+    measures: tuple[str, ...]
+    nulls: tuple[str, ...]
+
+
+def evidence(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Claim -> the corpus whose measurement decides it, or why there is none.
+
+    The first measurement of the study counts that has the claim's protocol, probe and conditions.
+    """
+    found = {}
+    for name, claim in experiment.claim.items():
+        cell = _measurement(experiment, claim)
+        conditions = ", ".join(dict.fromkeys(c.condition for c in claim.columns()))
+        lacking = (
+            f"the study does not measure protocol {claim.protocol}, probe {claim.probe}, "
+            f"conditions {conditions}"
+        )
+        found[name] = {
+            "corpus": cell.corpus if cell else "",
+            "lacking": "" if cell else lacking,
+            "conditions": sorted(cell.conditions) if cell else [],
+        }
+    return found
+
+
+def _measurement(experiment: Experiment, claim: Claim) -> Measurement | None:
+    needed = {column.condition for column in claim.columns()}
+    for cell in experiment.study.measurements:
+        if (
+            cell.protocol == claim.protocol
+            and claim.probe in cell.probes
+            and needed <= set(cell.conditions)
+        ):
+            return cell
+    return None
+
+
+@dataclass
+class _Wanted:
+    conditions: set[str] = field(default_factory=set)
+    probes: set[str] = field(default_factory=set)
+    measures: set[str] = field(default_factory=set)
+    nulls: set[str] = field(default_factory=set)
+
+
+def null_cells(experiment: Experiment) -> Iterator[NullCell]:
+    """Every model, corpus and protocol of which some claim needs signal-level nulls."""
+    wanted: dict[tuple[str, str], _Wanted] = {}
+    for claim in experiment.claim.values():
+        cell = _measurement(experiment, claim)
+        nulls = {n for n in (claim.test.null, *claim.controls) if n}
+        nulls = {n for n in nulls if experiment.null[n].kind in SIGNAL_NULLS}
+        if cell is None or not nulls:
+            continue
+        entry = wanted.setdefault((cell.corpus, cell.protocol), _Wanted())
+        entry.conditions |= {column.condition for column in claim.columns()}
+        scaled = [c for c in entry.conditions if experiment.condition[c].kind == "subsample"]
+        if scaled:
+            entry.conditions.add(experiment.protocol[cell.protocol].reference)
+        entry.probes.add(claim.probe)
+        entry.measures |= {column.measure for column in claim.columns()}
+        entry.nulls |= nulls
+    trained = [
+        name
+        for name in experiment.study.models
+        if experiment.model[name].source.kind != "untrained"
+    ]
+    for (corpus, protocol), entry in sorted(wanted.items()):
+        for model in trained:
+            yield NullCell(
+                model,
+                corpus,
+                protocol,
+                tuple(sorted(entry.conditions)),
+                tuple(sorted(entry.probes)),
+                tuple(sorted(entry.measures)),
+                tuple(sorted(entry.nulls)),
+            )
