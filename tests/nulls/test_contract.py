@@ -82,9 +82,13 @@ def test_a_sequence_has_its_null_whatever_stands_beside_it(name, options, axis, 
     np.testing.assert_array_equal(some.matched, whole.matched[chosen])
     alone = draw(name, options, axis, rows[3], streams[3])
     np.testing.assert_array_equal(alone.signals, whole.signals[3])
-    split = rows[:, :, None].copy()
-    extra = draw(name, options, axis, split, streams)
+    extra = draw(name, options, axis, rows[:, :, None], streams)
     np.testing.assert_array_equal(extra.signals[:, :, 0], whole.signals)
+    single, first = (draw(name, options, axis, r, streams) for r in (rows[:, 0], rows[:, :1]))
+    np.testing.assert_array_equal(single.signals, first.signals[:, 0])
+    none = draw(name, options, axis, rows[:0], [])
+    assert none.signals.shape == (0, *rows.shape[1:])
+    assert none.unmatched.shape == (0, rows.shape[1])
 
 
 @every_null

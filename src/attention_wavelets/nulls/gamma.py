@@ -136,7 +136,7 @@ def _raised(logs: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArra
     Newton's method in log g for log CV^2, kept between the largest g known to be too small and the
     smallest known to be too large. Rows that are done leave, so each is worked on alone.
     """
-    out, error = np.empty_like(logs), np.full(len(logs), np.inf)
+    out, error = np.full(logs.shape, np.nan), np.full(len(logs), np.inf)
     logs = logs - logs.max(axis=-1, keepdims=True)
     place = np.arange(len(logs))
     # Logarithm of g, and what it is known to lie between.

@@ -81,7 +81,7 @@ class Prepared(NamedTuple):
 
 def prepared(rows: ArrayLike) -> Prepared:
     """Rows (..., N) as float64 that sum to 1; a row that is no signal is uniform meanwhile."""
-    values = signal_array(rows, "rows").astype(np.float64)
+    values = signal_array(rows, "rows").astype(np.float64, copy=False)
     shape = values.shape
     values = values.reshape(-1, shape[-1])
     weights, bad = normalise(values)
