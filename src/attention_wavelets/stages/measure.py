@@ -27,7 +27,7 @@ from attention_wavelets.store.tables import TableWriter, table_writer
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["layer_table", "measure_array", "measure_heads"]
+__all__ = ["layer_signals", "layer_table", "measure_array", "measure_heads", "read_whole"]
 
 # Coordinate of the probe `lag`.
 LAG_AXIS = "lags"
@@ -100,13 +100,13 @@ def _measure(
             # A probe for causal models has no signal in a bidirectional one.
             return
         for part in (group, full) if reference else (group,):
-            _read_whole(part, {probe, *protocol.also_read})
+            read_whole(part, {probe, *protocol.also_read})
         # A mean signal stands in the row of the first of its sequences.
         documents = _mean_signals(group["document"].values, protocol)
         where = {"condition": condition, "reference": reference, "probe": probe}
         measures = protocol_measures(protocol)
         summary = _Summary(len(documents), measures)
-        for layer, part in enumerate(_layers(group, full if reference else None, probe, protocol)):
+        for layer, part in enumerate(layer_signals(group, full if reference else None, probe, protocol)):
             frame, whole = layer_table(part, protocol)
             count, n_heads = part.signals.shape[:2]
             sequence = np.repeat(np.arange(count), n_heads)
@@ -129,7 +129,7 @@ def _measure(
         model_rows.append(summary.rows(where, documents))
 
 
-def _read_whole(group: xr.Dataset, names: Collection[str]) -> None:
+def read_whole(group: xr.Dataset, names: Collection[str]) -> None:
     """Read the signals of all layers at once where they are small: one by one takes longer."""
     wanted = [group[f"{name}{end}"] for name in names if name in group for end in ("", "_mass")]
     if sum(variable.nbytes for variable in wanted) <= WHOLE_BYTES:
@@ -137,9 +137,10 @@ def _read_whole(group: xr.Dataset, names: Collection[str]) -> None:
             variable.load()
 
 
-def _layers(
+def layer_signals(
     group: xr.Dataset, full: xr.Dataset | None, probe: str, protocol: Any
 ) -> Iterator[LayerSignals]:
+    """What is measured of each layer, in order; `full` holds the reference condition."""
     near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
         mine = np.s_[:, layer]
