@@ -1,0 +1,151 @@
+"""Coverage, p-values and false discoveries in 200 simulations, and what the page says of 2,000.
+
+Bounds: a share p of n simulations has the standard error sqrt(p (1 - p) / n). A share of 200 and
+one of 2,000 may differ by 4 standard errors of their difference, and coverage may miss its aim by
+0.01, as the page's does, and 3.5 standard errors of 200. There are about 50 comparisons: with other
+seeds, one run in 300 would exceed 4 standard errors in one of them. The seed is fixed.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+
+import numpy as np
+import pytest
+
+from attention_wavelets.inference.heads import COVERAGE, METHOD, head_interval
+from helpers.tiny_study import ROOT
+
+SIMULATIONS, SEED = 200, 7
+
+
+@pytest.fixture(scope="module")
+def calibrate():
+    path = ROOT / "benchmarks" / "calibrate.py"
+    spec = importlib.util.spec_from_file_location("calibrate", path)
+    module = importlib.util.module_from_spec(spec)
+    # A dataclass looks its module up by name.
+    sys.modules["calibrate"] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules["calibrate"]
+
+
+@pytest.fixture(scope="module")
+def result(calibrate):
+    return calibrate.calibration(SIMULATIONS, SEED)
+
+
+@pytest.fixture(scope="module")
+def page():
+    """Every row of the page's tables by its leading words: name of a column -> number."""
+    rows, head = {}, None
+    for line in (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8").splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or set(line) <= set("|-"):
+            head = head if line.startswith("|") else None
+            continue
+        if head is None:
+            head = cells
+            continue
+        numbers = {name: float(cell) for name, cell in zip(head, cells, strict=True) if "." in cell}
+        rows[tuple(cells[: len(cells) - len(numbers)])] = numbers
+    return rows
+
+
+def margin(share, standard_errors, *counts):
+    """Standard errors of the difference of shares of so many simulations."""
+    spread = max(share * (1 - share), 0.01)
+    return standard_errors * np.sqrt(spread * sum(1 / count for count in counts))
+
+
+def test_coverage_is_that_of_the_page(result, page):
+    records = result["text"] + result["heads"]
+    assert len(records) == 3 * 3 + 4 * 5
+    for record in records:
+        said = page[record["design"], record["method"]]["coverage"]
+        allowed = margin(said, 4, SIMULATIONS, 2000)
+        assert abs(record["coverage"] - said) < allowed, record
+
+
+def test_the_chosen_intervals_hold_the_truth_as_often_as_they_say(result):
+    for part, method in (("text", "clustered t"), ("text", "cluster bootstrap"), ("heads", METHOD)):
+        found = [record for record in result[part] if record["method"] == method]
+        assert len(found) >= 3
+        for record in found:
+            allowed = 0.01 + margin(0.95, 3.5, SIMULATIONS)
+            assert abs(record["coverage"] - 0.95) < allowed, record
+
+
+def test_of_the_intervals_for_heads_the_nearest_was_chosen(page, calibrate):
+    worst = {}
+    for design in calibrate.DESIGNS:
+        assert page[design, METHOD]["coverage"] == COVERAGE[design]
+        for method in ("Satterthwaite t", "pigeonhole t", "pigeonhole percentile"):
+            miss = abs(page[design, method]["coverage"] - calibrate.CONFIDENCE)
+            worst[method] = max(worst.get(method, 0.0), miss)
+    assert set(COVERAGE) == set(calibrate.DESIGNS)
+    assert min(worst, key=worst.get) == METHOD
+    assert worst[METHOD] < 0.015
+
+
+def test_treating_heads_or_cells_as_independent_is_far_too_sure(result):
+    for record in result["heads"]:
+        if record["method"] == "cells as independent":
+            assert record["coverage"] < 0.5
+        if record["method"] == "heads as independent":
+            assert record["coverage"] < 0.85
+
+
+def test_p_values_are_not_too_small(result, page, calibrate):
+    assert len(result["tests"]) == len(calibrate.TESTS)
+    for record in result["tests"]:
+        # One-sided Kolmogorov-Smirnov: exp(-2 n d^2) = 0.0005.
+        assert record["distance_too_small"] < np.sqrt(-np.log(0.0005) / 2 / SIMULATIONS), record
+        assert record["rejected"] < 0.05 + margin(0.05, 4, SIMULATIONS), record
+        assert page[(record["test"],)]["rejected"] < 0.05 + margin(0.05, 3, 2000)
+        # The two-sided distance holds what is discrete, and chance adds to it.
+        said = page[(record["test"],)]["distance"]
+        assert record["distance"] < said + np.sqrt(-np.log(0.0005) / 2 / SIMULATIONS), record
+
+
+def test_false_discoveries_are_as_few_as_promised(result, page):
+    assert len(result["discovery"]) == 2
+    for record in result["discovery"]:
+        assert record["false_discoveries"] < 0.04 + 4 * record["error"], record
+        assert record["found"] > 0.6
+        said = page[(record["heads"],)]
+        # Of 200 the standard error is sqrt(10) that of 2,000.
+        apart = 4 * np.hypot(record["error"], record["error"] / np.sqrt(10)) + 0.0005
+        assert abs(record["false_discoveries"] - said["false discoveries"]) < apart
+
+
+def test_a_simulation_depends_on_its_number_only(calibrate):
+    def first(simulations, case):
+        jobs = [job for job in calibrate.jobs(simulations, 3) if job[1] == case]
+        return calibrate.run(jobs[0])
+
+    for case in ("16", "16 x 12 x 12", "sign-flip, 10 values", "independent"):
+        many, fewer = first(60, case), first(40, case)
+        for key, values in fewer.items():
+            np.testing.assert_allclose(values, many[key][:40], rtol=1e-9)
+
+
+def test_the_head_interval_is_the_one_that_was_measured(calibrate):
+    design = calibrate.DESIGNS["48 x 6 x 12"]
+    streams = np.random.SeedSequence(0).spawn(3)
+    found = calibrate.heads("48 x 6 x 12", streams, 0)[METHOD]
+    for stream, row in zip(np.random.SeedSequence(0).spawn(3), found, strict=True):
+        values = design.draw(np.random.default_rng(stream))
+        interval = head_interval(values, design.labels, 0.95)
+        np.testing.assert_allclose([interval.mean, interval.low, interval.high], row, rtol=1e-9)
+    assert head_interval(values[:, :5], design.labels, 0.95).reason == "layers"
+    assert head_interval(values[:9], np.arange(9), 0.95).reason == "documents"
+
+
+def test_the_tables_are_those_of_the_page(calibrate, page):
+    text = (ROOT / "docs" / "calibration.md").read_text(encoding="utf-8")
+    record = {"design": "16", "method": "clustered t", **page["16", "clustered t"]}
+    printed = calibrate.table([record])
+    assert all(line in text for line in printed.splitlines())
