@@ -24,3 +24,4 @@ rule all:
     input:
         f"{STUDY}/report.html",
         [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],
+        [f"{STUDY}/claims.csv"] if EXPERIMENT.study.claims else [],

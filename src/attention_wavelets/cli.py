@@ -156,6 +156,8 @@ _MARKS = {
     "sequences": "rules",
     "signals": "probes",
     "measures": "scaled",
+    "nulls": "draws",
+    "studies/{study}/claims": "evidence",
     "studies/{study}/aggregate": "cells",
     "studies/{study}/facts": "cells",
     "studies/{study}/nearest": "protocols",
@@ -255,6 +257,35 @@ def _add_measure_heads(commands: Any) -> None:
     text = "Measure the signals of one model and corpus under one protocol."
     parser = _stage(commands, "measure-heads", run, text, "model", "corpus", "protocol")
     _files(parser, "signals", "heads", "layers", "model-table", "pairs")
+
+
+def _add_measure_nulls(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.nulls import measure_nulls
+
+        config = _slice(arguments, "nulls/{model}/{corpus}/{protocol}")
+        measure_nulls(config, arguments.signals, arguments.heads, arguments.layers)
+
+    text = "Measure null signals made from the signals of one model and corpus."
+    parser = _stage(commands, "measure-nulls", run, text, "model", "corpus", "protocol")
+    _files(parser, "signals", "heads", "layers")
+
+
+def _add_judge_claims(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.claims import judge_claims
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "studies/{study}/claims")
+        manifests = {m["name"]: m for m in map(read_json, arguments.manifests)}
+        folders = (arguments.measures, arguments.nulls)
+        judge_claims(config, manifests, *folders, arguments.claims, arguments.by_model)
+
+    parser = _stage(commands, "judge-claims", run, "Give a verdict on every claim of a study.")
+    parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--measures", type=Path, nargs="*", required=True, help="folders")
+    parser.add_argument("--nulls", type=Path, nargs="*", required=True, help="folders")
+    _files(parser, "claims", "by-model")
 
 
 def _add_aggregate_study(commands: Any) -> None:

@@ -64,6 +64,18 @@ def fact_cells(pattern):
     return [pattern.format(results=RESULTS, **row) for row in rows]
 
 
+def claim_cells(pattern):
+    """A path for every model, corpus and protocol that claims are judged by."""
+    rows = SLICES[f"studies/{EXPERIMENT.study_name}/claims"]["cells"]
+    return [pattern.format(results=RESULTS, **row) for row in rows]
+
+
+def null_cells(pattern):
+    """A path for every model, corpus and protocol of which claims need null signals."""
+    rows = SLICES[f"studies/{EXPERIMENT.study_name}/claims"]["null_cells"]
+    return [pattern.format(results=RESULTS, **row) for row in rows]
+
+
 def manifests(_wildcards):
     """The manifest of every model of the study."""
     return expand(f"{RESULTS}/models/{{model}}/manifest.json", model=EXPERIMENT.study.models)

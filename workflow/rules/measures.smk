@@ -19,3 +19,22 @@ rule measure_heads:
         "Measure {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol}"
     shell:
         "python -m attention_wavelets measure-heads --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-table {output.model:q} --pairs {output.pairs:q} --log {log:q}"
+
+
+# Null signals made from the measured ones, all of them in one pass over the store.
+rule measure_nulls:
+    input:
+        config=f"{RESULTS}/nulls/{{model}}/{{corpus}}/{{protocol}}.json",
+        signals=rules.extract_signals.output.signals,
+        code=sources("measure_nulls"),
+    output:
+        heads=f"{RESULTS}/nulls/{{model}}/{{corpus}}/{{protocol}}/heads.parquet",
+        layers=f"{RESULTS}/nulls/{{model}}/{{corpus}}/{{protocol}}/layers.parquet",
+    log:
+        f"{LOGS}/measure_nulls/{{model}}/{{corpus}}/{{protocol}}.log",
+    resources:
+        mem_mb=2000,
+    message:
+        "Measure nulls of {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol}"
+    shell:
+        "python -m attention_wavelets measure-nulls --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --log {log:q}"

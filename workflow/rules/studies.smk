@@ -62,6 +62,33 @@ rule compare_tables:
         "python -m attention_wavelets compare-tables --config {input.config:q} --summary {input.summary:q} --cells {output.cells:q} --nearest {output.nearest:q} --log {log:q}"
 
 
+rule judge_claims:
+    input:
+        config=f"{STUDY}/claims.json",
+        manifests=manifests,
+        heads=claim_cells("{results}/measures/{model}/{corpus}/{protocol}/heads.parquet"),
+        layers=claim_cells("{results}/measures/{model}/{corpus}/{protocol}/layers.parquet"),
+        model=claim_cells("{results}/measures/{model}/{corpus}/{protocol}/model.parquet"),
+        nulls=null_cells("{results}/nulls/{model}/{corpus}/{protocol}/heads.parquet"),
+        null_layers=null_cells("{results}/nulls/{model}/{corpus}/{protocol}/layers.parquet"),
+        code=sources("judge_claims"),
+    output:
+        claims=f"{STUDY}/claims.csv",
+        by_model=f"{STUDY}/claims_by_model.csv",
+    log:
+        f"{LOGS}/judge_claims/{EXPERIMENT.study_name}.log",
+    localrule: True
+    resources:
+        mem_mb=3000,
+    params:
+        measures=lambda wildcards, input: [str(Path(path).parent) for path in input.heads],
+        nulls=lambda wildcards, input: [str(Path(path).parent) for path in input.nulls],
+    message:
+        "Judge the claims"
+    shell:
+        "python -m attention_wavelets judge-claims --config {input.config:q} --manifests {input.manifests:q} --measures {params.measures:q} --nulls {params.nulls:q} --claims {output.claims:q} --by-model {output.by_model:q} --log {log:q}"
+
+
 rule plot_study:
     input:
         config=f"{STUDY}/figures.json",

@@ -19,6 +19,8 @@ from attention_wavelets.claims.verdict import (
     would_change,
 )
 from attention_wavelets.config.claims import Claim, ClaimTest
+from attention_wavelets.inference.effects import paired_effect
+from attention_wavelets.inference.heads import head_interval
 from attention_wavelets.inference.intervals import FloatArray, Interval, clustered_t
 from attention_wavelets.inference.resample import bootstrap_interval, document_weights
 
@@ -36,7 +38,6 @@ class Rules:
 
     confidence: float = 0.95
     min_documents: int = 10
-    min_layers: int = 6
     resamples: int = 400
     seed: int = 0
 
@@ -78,6 +79,9 @@ class AgainstNull:
         Share of the draws on which the claim's own test passes.
     draws, unmatched
         Number of draws, and the largest share of signals that were not matched in one.
+    superiority, null_sd
+        Of the first column over heads: chance that a head lies above its null, and the difference
+        in standard deviations of the null's heads.
     lacking
         Why there is nothing to compare with; "" otherwise.
     """
@@ -90,6 +94,8 @@ class AgainstNull:
     passing: float
     draws: int
     unmatched: float
+    superiority: float = math.nan
+    null_sd: float = math.nan
     lacking: str = ""
 
 
@@ -126,7 +132,13 @@ class _Resampled:
         return float(over_models(means, subject.places, self.test))
 
     def parts(self, subject: Subject) -> FloatArray:
-        """Numbers of single sequences for linear statistics, else of resamples."""
+        """What the interval is taken of, so that parts of two subjects can be subtracted.
+
+        Numbers of single sequences for linear statistics, of resamples for others; for a claim
+        about heads like these the values of all heads.
+        """
+        if self.claim.generality == "heads":
+            return subject.first.values[..., 0]
         if subject.places is None:
             return statistic(self._averages(subject.first), self.test)
         averages = [self._averages(panel) for panel in subject.panels]
@@ -143,7 +155,10 @@ class _Resampled:
         """Estimate with a t-interval clustered by document."""
         panel, rules = self.observed.first, self.rules
         found: Interval
-        if self.linear:
+        if self.claim.generality == "heads":
+            found = head_interval(parts, panel.documents, rules.confidence)
+            value = float(found.mean)
+        elif self.linear:
             found = clustered_t(
                 parts, panel.documents, rules.confidence, min_clusters=rules.min_documents
             )
@@ -155,7 +170,7 @@ class _Resampled:
             float(found.low),
             float(found.high),
             float(found.standard_error),
-            float(found.clusters) - 1,
+            float(getattr(found, "degrees", found.clusters - 1)),
             len(panel.values),
             int(found.clusters),
             str(found.reason),
@@ -254,8 +269,20 @@ def _against(
     if own is None:
         tested = [sampled.interval(v, p) for v, p in zip(values, parts, strict=True)]
         passing = float(np.mean([literal_verdict(e, test) == "pass" for e in tested]))
+    observed = sampled.observed.first.mean()[..., 0]
+    chance = np.mean([draw.first.mean()[..., 0] for draw in null.draws], axis=0)
+    size = paired_effect(observed.ravel(), chance.ravel())
     return AgainstNull(
-        null.name, null.kind, value, difference, verdict, passing, len(values), unmatched
+        null.name,
+        null.kind,
+        value,
+        difference,
+        verdict,
+        passing,
+        len(values),
+        unmatched,
+        size.superiority,
+        size.null_sd,
     )
 
 

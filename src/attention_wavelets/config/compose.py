@@ -454,7 +454,7 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
     from attention_wavelets.measures.protocols import kind_of
 
     offered = {
-        name: [measure.name for measure in kind_of(protocol).measures(protocol)]
+        name: {measure.name: measure.level for measure in kind_of(protocol).measures(protocol)}
         for name, protocol in protocols.items()
     }
     for name, claim in experiment.claim.items():
@@ -465,6 +465,13 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
                 raise unknown_name(f"measure of '{claim.protocol}'", column.measure, known, where)
             if column.condition not in conditions:
                 raise unknown_name("condition", column.condition, conditions, where)
+        levels = {offered[claim.protocol][c.measure] for c in claim.columns()}
+        if len(levels - {"head", "pair_of_conditions"}) + bool(levels & {"head"}) > 1:
+            raise PipelineError(
+                f"measures of different levels in one test: {', '.join(sorted(levels))}",
+                where,
+                "take measures of heads, or of layers, or of models",
+            )
         if claim.probe not in options(conf, "probe"):
             raise unknown_name("probe", claim.probe, options(conf, "probe"), where)
         for needed in claim.models.needs:

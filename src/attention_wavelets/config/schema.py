@@ -241,10 +241,13 @@ class Spectrum(Strict):
         return self
 
 
+WaveletName = Literal["haar", "db2", "db4", "sym4", "coif1"]
+
+
 class Wavelet(Strict):
     """The discrete wavelet transform and how many scales become columns."""
 
-    name: Literal["haar", "db2", "db4", "sym4", "coif1"]
+    name: WaveletName
     mode: Literal["symmetric", "zero", "periodization"]
     scales: Annotated[int, Field(ge=1, le=16)]
 
@@ -262,6 +265,7 @@ class ScaleComparison(Strict):
         "resampled",
         "same_lags",
     ]
+    families: Annotated[list[WaveletName], AfterValidator(no_repeats)] = []
 
 
 class LocalGlobal(Strict):
@@ -411,7 +415,6 @@ class Statistics(Strict):
 
     confidence: Annotated[float, Field(gt=0.5, lt=1)] = 0.95
     min_documents: Annotated[int, Field(ge=2)] = 10
-    min_layers: Annotated[int, Field(ge=2)] = 6
     resamples: Annotated[int, Field(ge=100, le=100_000)] = 400
     null_draws: Annotated[int, Field(ge=1, le=1000)] = 5
     seed: Seed = 0

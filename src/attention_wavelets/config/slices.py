@@ -132,6 +132,20 @@ def _nulls(experiment: Experiment) -> dict[str, Any]:
     return found
 
 
+def _judged_cells(experiment: Experiment) -> list[dict[str, str]]:
+    """Model, corpus and protocol of every table that some claim reads."""
+    pairs = {
+        (found["corpus"], experiment.claim[name].protocol)
+        for name, found in evidence(experiment).items()
+        if found["corpus"]
+    }
+    return [
+        {"model": model, "corpus": corpus, "protocol": protocol}
+        for model in experiment.study.models
+        for corpus, protocol in sorted(pairs)
+    ]
+
+
 def _by_corpus(experiment: Experiment) -> dict[str, list[Measurement]]:
     grouped: dict[str, list[Measurement]] = {}
     for cell in experiment.study.measurements:
@@ -194,11 +208,20 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "claims": claims,
             "evidence": evidence(experiment),
             "nulls": {name: _plain(null) for name, null in experiment.null.items()},
+            "cells": _judged_cells(experiment),
+            "null_cells": [
+                {"model": cell.model, "corpus": cell.corpus, "protocol": cell.protocol}
+                for cell in null_cells(experiment)
+            ],
+            "protocols": {
+                name: _plain(protocol)
+                for name, protocol in experiment.protocol.items()
+                if name in {claim.protocol for claim in experiment.claim.values()}
+            },
             "models": {
                 name: {"of": getattr(experiment.model[name].source, "of", "")}
                 for name in study.models
             },
-            "fractions": {name: scale["fraction"] for name, scale in scales.items()},
             "statistics": _plain(experiment.statistics),
         },
         f"{folder}/facts": {"cells": facts, "statistics": _plain(experiment.statistics)},

@@ -71,6 +71,7 @@ def _signals(rows: NDArray[np.generic], protocol: PaperProtocol) -> Measured:
     a, bad = normalise(rows)
     draft = Draft(len(a), bad)
     draft.put("positional_entropy", positional_entropy(a))
+    draft.put("first_share", a[:, 0])
     _put_spectrum(draft, a, protocol)
     for width in protocol.window_entropy:
         inside = window_entropy(a, width) if a.shape[-1] >= width else None
@@ -156,16 +157,26 @@ def _pairs(
     a, bad = normalise(reference)
     b, bad_too = normalise(scaled)
     draft = Draft(len(a), bad, bad_too)
-    wavelet, rule = protocol.wavelet, protocol.scale.alignment
-    levels = min(depth(rows.shape[-1], wavelet.name) for rows in (a, b))
-    if levels < alignment(rule).min_levels:
-        draft.put("scale_sensitivity", None, reason="length")
-        draft.put("scale_correlation", None, reason="length")
-        return draft.measured()
-    sensitivity = scale_sensitivity(a, b, rule, wavelet.name, wavelet.mode, lags)
-    _put(draft, "scale_sensitivity", sensitivity, "power")
-    _put(draft, "scale_correlation", 1.0 - sensitivity, "power")
+    found = _sensitivity(a, b, protocol, protocol.wavelet.name, lags)
+    reason = "length" if found is None else "power"
+    _put(draft, "scale_sensitivity", found, reason)
+    _put(draft, "scale_correlation", None if found is None else 1.0 - found, reason)
+    for family in protocol.scale.families:
+        found = _sensitivity(a, b, protocol, family, lags)
+        reason = "length" if found is None else "power"
+        _put(draft, f"scale_sensitivity_{family}", found, reason)
     return draft.measured()
+
+
+def _sensitivity(
+    a: FloatArray, b: FloatArray, protocol: PaperProtocol, wavelet: str, lags: Lags
+) -> FloatArray | None:
+    """Scale sensitivity with one wavelet; None where a signal is too short for the transform."""
+    rule = protocol.scale.alignment
+    levels = min(depth(rows.shape[-1], wavelet) for rows in (a, b))
+    if levels < alignment(rule).min_levels:
+        return None
+    return scale_sensitivity(a, b, rule, wavelet, protocol.wavelet.mode, lags)
 
 
 def measure_locality(

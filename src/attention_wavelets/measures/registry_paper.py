@@ -38,6 +38,16 @@ def _shape_measures(protocol: PaperProtocol) -> list[Measure]:
             "How many positions a head attends to; exp of it is an effective number.",
         ),
         Measure(
+            "first_share",
+            "share",
+            (0, 1),
+            "more attention falls on the first position",
+            "a_0; for signals by lag the share of the first lag",
+            "ours: what an attention sink holds (Xiao et al. 2024)",
+            "never, for a signal with mass",
+            "How much of a head's attention the first token draws.",
+        ),
+        Measure(
             "spectral_entropy",
             "nats",
             (0, _INF),
@@ -173,6 +183,20 @@ def _pair_measures(protocol: PaperProtocol) -> list[Measure]:
             "How much a head's signal changes on a shorter version of the sequence.",
             "pair_of_conditions",
             "spread",
+        ),
+        *(
+            Measure(
+                f"scale_sensitivity_{family}",
+                "1",
+                (0, 2),
+                "the signal changes more when the sequence is subsampled",
+                f"scale_sensitivity with the wavelet {family}",
+                "ours: does the choice of the wavelet matter?",
+                undefined,
+                f"The same as `scale_sensitivity`, with {family}.",
+                "pair_of_conditions",
+            )
+            for family in protocol.scale.families
         ),
         Measure(
             "scale_correlation",

@@ -106,7 +106,9 @@ def _measure(
         where = {"condition": condition, "reference": reference, "probe": probe}
         measures = protocol_measures(protocol)
         summary = _Summary(len(documents), measures)
-        for layer, part in enumerate(layer_signals(group, full if reference else None, probe, protocol)):
+        for layer, part in enumerate(
+            layer_signals(group, full if reference else None, probe, protocol)
+        ):
             frame, whole = layer_table(part, protocol)
             count, n_heads = part.signals.shape[:2]
             sequence = np.repeat(np.arange(count), n_heads)

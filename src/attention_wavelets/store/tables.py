@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -73,12 +73,15 @@ def table_columns(path: Path) -> list[str]:
         return list(pq.read_schema(path).names)
 
 
-def read_table(path: Path) -> pd.DataFrame:
-    """A whole Parquet file."""
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """A whole Parquet file, or those of the named columns that it has."""
     with _reading(path):
         # Not read_table, which would take folders named a=b for columns.
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            frame: pd.DataFrame = file.read().to_pandas()
+            kept = None
+            if columns is not None:
+                kept = [name for name in file.schema_arrow.names if name in columns]
+            frame: pd.DataFrame = file.read(columns=kept).to_pandas()
         return frame
 
 

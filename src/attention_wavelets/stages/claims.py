@@ -1,0 +1,407 @@
+"""Stage judge_claims: tables of measures and of nulls to one verdict per claim."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import TypeAdapter
+
+from attention_wavelets.claims.judge import AgainstNull, Judged, NullDraws, Rules, judge
+from attention_wavelets.claims.panel import Panel, Subject
+from attention_wavelets.claims.verdict import (
+    Verdict,
+    combined,
+    one_sided_p,
+)
+from attention_wavelets.config.claims import Claim, Column
+from attention_wavelets.config.schema import Protocol
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.inference.multiple import holm
+from attention_wavelets.measures.protocols import kind_of
+from attention_wavelets.store.tables import read_table, write_csv
+
+__all__ = ["judge_claims"]
+
+_PROTOCOL: TypeAdapter[Any] = TypeAdapter(Protocol)
+_TABLES = {"head": "heads", "pair_of_conditions": "heads", "layer": "layers", "model": "model"}
+_KEYS = ("null", "draw", "condition", "probe", "sequence", "document", "layer", "head", "unmatched")
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A claim with what judging it takes."""
+
+    name: str
+    claim: Claim
+    corpus: str
+    lacking: str
+    conditions: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """A case judged for one model, or for a row of models under one name."""
+
+    model: str
+    judged: Judged
+
+
+def judge_claims(
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    measures: Sequence[Path],
+    nulls: Sequence[Path],
+    claims: Path,
+    by_model: Path,
+) -> None:
+    """Judge every claim of a study.
+
+    Parameters
+    ----------
+    config
+        The slice: claims, their evidence, nulls, models, protocols, statistics.
+    manifests
+        Model -> its manifest.
+    measures, nulls
+        Folders of what measure_heads and measure_nulls wrote, in the order of `config["cells"]` and
+        `config["null_cells"]`.
+    claims, by_model
+        CSV files to write: a row per claim; a row per claim, model and null.
+    """
+    tables = _Tables(
+        config, _by_cell(config["cells"], measures), _by_cell(config["null_cells"], nulls)
+    )
+    cases = [
+        _Case(
+            name,
+            Claim.model_validate(plain),
+            config["evidence"][name]["corpus"],
+            config["evidence"][name]["lacking"],
+            config["evidence"][name]["conditions"],
+        )
+        for name, plain in config["claims"].items()
+    ]
+    rules = _rules(config["statistics"])
+    rows, details = [], []
+    for case in cases:
+        outcomes, lacking = _outcomes(case, config, manifests, tables, rules)
+        rows.append(_row(case, outcomes, lacking))
+        details += [
+            _detail(case, outcome, null) for outcome in outcomes for null in _nulls(outcome)
+        ]
+    frame = pd.DataFrame(rows)
+    frame = _with_holm(frame, rules.confidence)
+    write_csv(claims, frame)
+    write_csv(by_model, pd.DataFrame(details, columns=_DETAILS))
+
+
+def _by_cell(
+    cells: Sequence[Mapping[str, str]], folders: Sequence[Path]
+) -> dict[tuple[str, str, str], Path]:
+    if len(cells) != len(folders):
+        raise PipelineError(
+            f"{len(folders)} folders for {len(cells)} cells of the study",
+            "command line",
+            "give one folder for each model, corpus and protocol",
+        )
+    keys = [(cell["model"], cell["corpus"], cell["protocol"]) for cell in cells]
+    return dict(zip(keys, folders, strict=True))
+
+
+def _rules(statistics: Mapping[str, Any]) -> Rules:
+    return Rules(
+        confidence=statistics["confidence"],
+        min_documents=statistics["min_documents"],
+        resamples=statistics["resamples"],
+        seed=statistics["seed"],
+    )
+
+
+def _outcomes(
+    case: _Case,
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    tables: _Tables,
+    rules: Rules,
+) -> tuple[list[_Outcome], str]:
+    """The claim for each model it speaks of, or why it cannot be judged."""
+    models, lacking = _models(case.claim, config, manifests)
+    if lacking or case.lacking:
+        return [], lacking or case.lacking
+    if case.claim.together:
+        places = np.array([_place(case.claim.test.over, manifests[model]) for model in models])
+        subject = Subject(tuple(tables.panel(case, model) for model in models), places)
+        nulls = [_joined(case, name, models, places, config, tables) for name in _wanted(case)]
+        return [_Outcome(", ".join(models), judge(case.claim, subject, nulls, rules))], ""
+    return [
+        _Outcome(
+            model,
+            judge(
+                case.claim,
+                Subject((tables.panel(case, model),)),
+                [_of_model(case, name, model, config, tables) for name in _wanted(case)],
+                rules,
+            ),
+        )
+        for model in models
+    ], ""
+
+
+def _models(
+    claim: Claim, config: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[str], str]:
+    """Trained models the claim speaks of, or which are missing."""
+    asked = claim.models
+    missing = [name for name in asked.needs if name not in config["models"]]
+    if missing:
+        return [], f"models missing: {', '.join(missing)}"
+    found = []
+    for name, entry in config["models"].items():
+        facts = manifests[name]["facts"]
+        if (
+            not entry["of"]
+            and (not asked.needs or name in asked.needs)
+            and facts["position_encoding"]
+            in (asked.position_encoding or [facts["position_encoding"]])
+            and asked.causal in (None, facts["causal"])
+        ):
+            found.append(name)
+    if len(found) < asked.at_least:
+        words = " or ".join(asked.position_encoding).replace("_", " ")
+        kind = f" with {words} positions" if words else ""
+        return [], f"needs {asked.at_least} trained models{kind}, the study has {len(found)}"
+    return found, ""
+
+
+def _place(over: str, manifest: Mapping[str, Any]) -> float:
+    if over == "parameters":
+        return math.log(manifest["facts"]["non_embedding_parameters"])
+    step = re.search(r"step(\d+)$", str(manifest["revision"]))
+    return float(step.group(1)) if step else math.nan
+
+
+def _wanted(case: _Case) -> list[str]:
+    """Names of the nulls that a claim is compared with, each once."""
+    own = [case.claim.test.null] if case.claim.test.null else []
+    return list(dict.fromkeys([*own, *case.claim.controls]))
+
+
+def _of_model(
+    case: _Case, name: str, model: str, config: Mapping[str, Any], tables: _Tables
+) -> NullDraws:
+    null = config["nulls"][name]
+    kind = str(null["kind"])
+    if kind == "untrained":
+        twins = [twin for twin, entry in config["models"].items() if entry["of"] == model]
+        draws = [Subject((tables.panel(case, twin),)) for twin in twins]
+        return NullDraws(name, kind, draws, "the study has no untrained twin")
+    if kind == "condition":
+        other = null["condition"]
+        columns = case.claim.columns()
+        if other not in case.conditions:
+            return NullDraws(name, kind, (), f"condition {other} is not measured")
+        if any(column.condition != case.claim.condition for column in columns):
+            return NullDraws(name, kind, (), "it has no subsampled sequences")
+        replaced = [Column(measure=c.measure, condition=other) for c in columns]
+        return NullDraws(name, kind, [Subject((tables.panel(case, model, replaced),))])
+    draws = [Subject((panel,)) for panel in tables.null_panels(case, name, model)]
+    return NullDraws(name, kind, draws, "it has no meaning for these signals")
+
+
+def _joined(
+    case: _Case,
+    name: str,
+    models: Sequence[str],
+    places: np.ndarray,
+    config: Mapping[str, Any],
+    tables: _Tables,
+) -> NullDraws:
+    """The null of a row of models: draw i of each."""
+    parts = [_of_model(case, name, model, config, tables) for model in models]
+    count = min(len(part.draws) for part in parts)
+    lacking = next((part.lacking for part in parts if not part.draws), "")
+    draws = [Subject(tuple(part.draws[i].first for part in parts), places) for i in range(count)]
+    return NullDraws(name, parts[0].kind, draws, lacking)
+
+
+@dataclass
+class _Tables:
+    """Reads each table once, and of it only what claims ask for."""
+
+    config: Mapping[str, Any]
+    measures: Mapping[tuple[str, str, str], Path]
+    nulls: Mapping[tuple[str, str, str], Path]
+    kept: dict[Path, pd.DataFrame] = field(default_factory=dict)
+
+    def panel(self, case: _Case, model: str, columns: Sequence[Column] | None = None) -> Panel:
+        """What a claim reads of a model."""
+        folder = self.measures[model, case.corpus, case.claim.protocol]
+        frame = self._read(folder / f"{self._table(case)}.parquet")
+        return _panel(frame[frame["probe"] == case.claim.probe], columns or case.claim.columns())
+
+    def null_panels(self, case: _Case, null: str, model: str) -> Iterator[Panel]:
+        """The same of every draw of a signal-level null; nothing where there is none."""
+        folder = self.nulls.get((model, case.corpus, case.claim.protocol))
+        table = self._table(case)
+        if folder is None or table == "model":
+            return
+        frame = self._read(folder / f"{table}.parquet")
+        frame = frame[(frame["null"] == null) & (frame["probe"] == case.claim.probe)]
+        for _, draw in frame.groupby("draw", sort=True):
+            yield _panel(draw, case.claim.columns())
+
+    def _read(self, path: Path) -> pd.DataFrame:
+        if path not in self.kept:
+            claims = [Claim.model_validate(plain) for plain in self.config["claims"].values()]
+            wanted = {column.measure for claim in claims for column in claim.columns()}
+            self.kept[path] = read_table(path, [*_KEYS, *wanted])
+        return self.kept[path]
+
+    def _table(self, case: _Case) -> str:
+        """heads, layers or model: where the claim's measures stand."""
+        protocol = _PROTOCOL.validate_python(self.config["protocols"][case.claim.protocol])
+        level = {m.name: m.level for m in kind_of(protocol).measures(protocol)}
+        return _TABLES[level[case.claim.columns()[0].measure]]
+
+
+def _panel(frame: pd.DataFrame, columns: Sequence[Column]) -> Panel:
+    """(sequence, layer, head, column) out of rows; a measure of a layer has one head."""
+    parts, documents, unmatched = [], np.empty(0), 0.0
+    for column in columns:
+        rows = frame[frame["condition"] == column.condition]
+        places = [name for name in ("sequence", "layer", "head") if name in rows]
+        rows = rows.sort_values(places, kind="stable")
+        shape = [
+            rows[name].nunique() if name in rows else 1 for name in ("sequence", "layer", "head")
+        ]
+        parts.append(rows[column.measure].to_numpy(dtype=np.float64).reshape(shape))
+        documents = rows["document"].to_numpy().reshape(shape)[:, 0, 0]
+        if "unmatched" in rows:
+            unmatched = max(unmatched, float(rows["unmatched"].mean()))
+    return Panel(np.stack(parts, axis=-1), documents, unmatched)
+
+
+def _nulls(outcome: _Outcome) -> list[AgainstNull | None]:
+    return list(outcome.judged.nulls) or [None]
+
+
+def _nearest(judged: Judged) -> AgainstNull | None:
+    """The null that stopped the claim, else the one whose number is nearest."""
+    known = [null for null in judged.nulls if not null.lacking]
+    if not known:
+        return None
+    stopped = [null for null in known if null.verdict != "pass"]
+    return min(stopped or known, key=lambda null: abs(null.difference.value))
+
+
+def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, Any]:
+    literal: Verdict = combined([o.judged.literal for o in outcomes])
+    controlled: Verdict = combined([o.judged.controlled for o in outcomes])
+    row = {
+        "claim": case.name,
+        "statement": case.claim.statement,
+        "source": case.claim.source,
+        "test": case.claim.test.kind,
+        "corpus": case.corpus,
+        "protocol": case.claim.protocol,
+        "probe": case.claim.probe,
+        "generality": case.claim.generality,
+        "models": len(outcomes),
+    }
+    if not outcomes:
+        nothing = dict.fromkeys(_NUMBERS, math.nan)
+        return row | {
+            "model": "",
+            **nothing,
+            "null": "",
+            "reference": case.claim.reference,
+            "verdict_literal": "not testable here",
+            "verdict_controlled": "not testable here",
+            "reason": f"{lacking[:1].upper()}{lacking[1:]}.",
+            "would_change": "",
+        }
+    decides = next(
+        (o for o in outcomes if (o.judged.literal, o.judged.controlled) == (literal, controlled)),
+        next(o for o in outcomes if o.judged.controlled == controlled),
+    )
+    judged, null = decides.judged, _nearest(decides.judged)
+    others = len(outcomes) - 1
+    more = f" ({others} more in claims_by_model.csv)" if others else ""
+    return row | {
+        "model": decides.model,
+        "estimate": judged.estimate.value,
+        "low": judged.estimate.low,
+        "high": judged.estimate.high,
+        "n": judged.estimate.n,
+        "documents": judged.estimate.documents,
+        "p": one_sided_p(judged.estimate, case.claim.test),
+        "null_value": math.nan if null is None else null.value,
+        "null": "" if null is None else null.name,
+        "reference": case.claim.reference,
+        "verdict_literal": literal,
+        "verdict_controlled": controlled,
+        "reason": f"{decides.model}: {judged.reason}{more}",
+        "would_change": judged.would_change,
+    }
+
+
+_NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "null_value")
+
+
+def _with_holm(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
+    """Adjusted p-values of all claims of the study; a controlled pass must survive them."""
+    adjusted = holm(frame["p"].to_numpy(dtype=np.float64))
+    frame.insert(int(frame.columns.get_loc("p")) + 1, "p_holm", adjusted)
+    lost = (frame["verdict_controlled"] == "pass") & (adjusted > 1 - confidence)
+    frame.loc[lost, "verdict_controlled"] = "unclear"
+    frame.loc[lost, "reason"] += " It does not survive the correction for the number of claims."
+    return frame
+
+
+_DETAILS = [
+    *("claim", "model", "estimate", "low", "high", "n", "documents"),
+    *("verdict_literal", "verdict_controlled", "null", "null_kind", "null_value"),
+    *("difference", "difference_low", "difference_high", "null_verdict", "null_passes"),
+    *("draws", "unmatched", "superiority", "null_sd", "lacking", "reason", "would_change"),
+]
+
+
+def _detail(case: _Case, outcome: _Outcome, null: AgainstNull | None) -> dict[str, Any]:
+    judged = outcome.judged
+    row: dict[str, Any] = {
+        "claim": case.name,
+        "model": outcome.model,
+        "estimate": judged.estimate.value,
+        "low": judged.estimate.low,
+        "high": judged.estimate.high,
+        "n": judged.estimate.n,
+        "documents": judged.estimate.documents,
+        "verdict_literal": judged.literal,
+        "verdict_controlled": judged.controlled,
+        "reason": judged.reason,
+        "would_change": judged.would_change,
+    }
+    if null is None:
+        return row
+    return row | {
+        "null": null.name,
+        "null_kind": null.kind,
+        "null_value": null.value,
+        "difference": null.difference.value,
+        "difference_low": null.difference.low,
+        "difference_high": null.difference.high,
+        "null_verdict": null.verdict,
+        "null_passes": null.passing,
+        "draws": null.draws,
+        "unmatched": null.unmatched,
+        "superiority": null.superiority,
+        "null_sd": null.null_sd,
+        "lacking": null.lacking,
+    }
