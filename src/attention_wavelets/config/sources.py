@@ -38,7 +38,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "measure_heads": ("measures/*.py", "nulls/bounds.py", "stages/measure.py"),
     "aggregate_study": ("inference/*.py", "stages/aggregate.py"),
     "summarise_facts": ("inference/*.py", "stages/facts.py"),
-    "compare_tables": (*PUBLISHED, "reference/distance.py", "stages/nearest.py"),
+    "compare_tables": (
+        *PUBLISHED,
+        "reference/distance.py",
+        "reference/reproduction.py",
+        "stages/nearest.py",
+    ),
     "plot_study": (
         "nulls/*.py",
         *PUBLISHED,
