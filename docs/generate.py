@@ -6,6 +6,7 @@ A part lies between `<!-- generated: NAME -->` and `<!-- end -->`; tests/docs fa
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from attention_wavelets.config.sources import STAGE_SOURCES
 from attention_wavelets.measures.measured import REASONS
 from attention_wavelets.measures.protocols import protocol_measures
 from attention_wavelets.measures.registry import Measure, markdown_table
+from attention_wavelets.reference.checks.finding import printed
+from attention_wavelets.reference.inconsistencies import Judged, inconsistencies, judge
 
 __all__ = ["PARTS", "main", "render"]
 
@@ -100,12 +103,33 @@ def stage_sources() -> str:
     return _table(("stage", "modules below `src/attention_wavelets/`"), rows)
 
 
+def published_inconsistencies() -> str:
+    """Every known inconsistency of the paper with its check, run now."""
+    judged = [judge(name) for name in inconsistencies()]
+    count = Counter(one.outcome for one in judged)
+    counted = "; ".join(f"{outcome}: {number}" for outcome, number in sorted(count.items()))
+    heads = ("id", "where", "what conflicts", "checked by", "how", "outcome", "numbers")
+    return f"{counted}.\n\n{_table(heads, map(_inconsistency, judged))}"
+
+
+def _inconsistency(one: Judged) -> tuple[str, ...]:
+    said = one.statement
+    needs = f" Needs {', '.join(f'`{name}`' for name in said.models)}." if said.models else ""
+    outcome, numbers = one.outcome, "–"
+    if one.finding is not None:
+        numbers = "; ".join(f"{n}: {printed(v)}" for n, v in one.finding.numbers.items()) or "–"
+        if outcome != "confirmed":
+            outcome = f"{outcome}; does not hold: {'; '.join(one.finding.failed)}"
+    return (said.id, said.where, said.conflict, said.kind, said.how + needs, outcome, numbers)
+
+
 PARTS: dict[str, Callable[[], str]] = {
     "measures-paper": measures_paper,
     "worked-numbers": worked_numbers,
     "measures-rigorous": measures_rigorous,
     "measure-columns": measure_columns,
     "reasons": reasons,
+    "inconsistencies": published_inconsistencies,
     "stage-sources": stage_sources,
 }
 

@@ -322,11 +322,12 @@ def _add_compare_tables(commands: Any) -> None:
         from attention_wavelets.stages.nearest import compare_tables
 
         config = _slice(arguments, "studies/{study}/nearest")
-        compare_tables(config, arguments.summary, arguments.cells, arguments.nearest)
+        outputs = (arguments.cells, arguments.nearest, arguments.reproduction)
+        compare_tables(config, arguments.summary, *outputs)
 
-    text = "Find which measured cell comes nearest to each published table."
+    text = "Put the published tables beside ours; find which measured cell comes nearest to each."
     parser = _stage(commands, "compare-tables", run, text)
-    _files(parser, "summary", "cells", "nearest")
+    _files(parser, "summary", "cells", "nearest", "reproduction")
 
 
 def _add_plot_study(commands: Any) -> None:
@@ -354,6 +355,7 @@ def _add_write_report(commands: Any) -> None:
             arguments.signals,
             *tables,
             arguments.nearest,
+            arguments.reproduction,
             arguments.figures,
             arguments.out,
         )
@@ -362,7 +364,8 @@ def _add_write_report(commands: Any) -> None:
     parser.add_argument("--manifests", type=Path, nargs="+", required=True)
     parser.add_argument("--corpora", type=Path, nargs="+", required=True, help="their manifests")
     parser.add_argument("--signals", type=Path, nargs="+", required=True)
-    _files(parser, "heads", "models", "pairs", "summary", "nearest", "figures", "out")
+    tables = ("heads", "models", "pairs", "summary", "nearest", "reproduction")
+    _files(parser, *tables, "figures", "out")
 
 
 def _add_measure(commands: Any) -> None:

@@ -19,6 +19,10 @@ def test_the_probe_of_the_guide_works_on_real_attention(run_page):
     assert "diagonal" not in probes.PROBES
 
 
+def test_the_page_of_inconsistencies_shows_what_a_check_gives(run_page):
+    assert run_page("docs/inconsistencies.md") == 1
+
+
 @pytest.mark.parametrize("page", ["docs/adding_a_model.md", "docs/why_did_it_rerun.md"])
 def test_plans_are_those_of_snakemake(page, run_page_after_quickstart):
     assert run_page_after_quickstart(page) >= 3

@@ -146,6 +146,33 @@ def test_the_number_of_a_model_is_the_mean_over_its_sequences(finished: Project)
         )
 
 
+@pytest.mark.parametrize(
+    ("number", "column"),
+    [
+        (3, "frequency_selectivity_std"),
+        (1, "scale_sensitivity_0_5"),
+        (1, "scale_sensitivity_0_25"),
+        (1, "reconstruction_error_mean"),
+        (2, "window_entropy_16_tokens"),
+        (7, "wavelet_entropy_scale_0"),
+    ],
+)
+def test_numbers_beside_the_published_ones_are_those_of_models(
+    finished: Project, number: int, column: str
+):
+    lines = pd.read_csv(finished.study / "reproduction.csv", keep_default_na=False, na_values=[""])
+    wanted = (lines["table"] == number) & (lines["column"] == column) & lines["model"].notna()
+    # The first way of shortening and of reading is that of models.csv.
+    first = lines[wanted & (lines["subsampling"] != "prefix")].drop_duplicates("model")
+    first = first.set_index("model")
+    table = models(finished)
+    assert set(first.index) == set(MODELS)
+    assert set(first["reason"].dropna()) == {"other_model"}
+    for end, ours in (("", "ours"), ("_low", "low"), ("_high", "high")):
+        expected = table.loc[first.index, column + end]
+        np.testing.assert_allclose(first[ours], expected, rtol=1e-9, atol=0)
+
+
 def test_bands_share_the_power_of_every_signal(finished: Project):
     for model in MODELS:
         bands = measured(finished, model)[["band_low", "band_mid", "band_high"]]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
@@ -14,16 +14,22 @@ from attention_wavelets.measures.correlation import (
     position_spectrum_correlation,
     signal_correlation,
 )
+from attention_wavelets.measures.dilation import lag_sensitivity
 from attention_wavelets.measures.entropy import positional_entropy, window_entropy
 from attention_wavelets.measures.paper import compare_signals, measure_layers, measure_signals
 from attention_wavelets.measures.registry_paper import paper_measures
 from attention_wavelets.measures.scaling import ALIGNMENTS, scale_sensitivity
 from attention_wavelets.measures.spectrum import (
+    NFFT,
+    WINDOWS,
     band_shares,
     conjugate_entropy,
+    fft_length,
     power_spectrum,
     selectivity,
+    window_values,
 )
+from attention_wavelets.measures.two_sided import participation_ratio
 from attention_wavelets.measures.wavelet import decompose, level_energies
 from attention_wavelets.nulls.bounds import excess_upper_bound, uncertainty_line
 
@@ -72,14 +78,61 @@ def test_dc_share_is_the_participation_ratio_over_the_length(a):
 
 
 @common
+@given(signals(), st.sampled_from(sorted(WINDOWS)), st.sampled_from(sorted(NFFT)))
+def test_selectivity_is_padding_and_concentration_and_nothing_else(a, window, rule):
+    # S = 2 / (p N / PR - 1 + P_Nyquist / P_0), p = nfft / N, PR that of the windowed signal.
+    values = window_values(window, len(a)) * a
+    nfft = fft_length(rule, len(a))
+    power = power_spectrum(a, window, nfft)
+    assume(values.sum() > 1e-3)
+    nyquist = power[-1] if nfft % 2 == 0 else 0.0
+    ratio = values.sum() ** 2 / np.square(values).sum()
+    below = nfft / ratio - 1 + nyquist / power[0]
+    # Where nothing is left beside DC, the quotient is one of rounding errors.
+    assume(below > 1e-4)
+    np.testing.assert_allclose(selectivity(power), 2 / below, rtol=1e-9)
+
+
+@common
+@given(signals(), signals(), st.floats(0.0, 0.99))
+def test_a_row_cut_on_the_left_keeps_its_lags_and_loses_what_was_there(a, before, share):
+    longer = np.concatenate([share * before, (1 - share) * a])
+    for reference, scaled in ((longer, a), (a, longer)):
+        distance, lost = lag_sensitivity(reference, scaled)
+        # The root of the rounding of a sum near 1.
+        np.testing.assert_allclose(distance**2, 0, atol=1e-14)
+        np.testing.assert_allclose(lost, share, **CLOSE)
+
+
+@common
+@given(signals(least=4, most=60), st.integers(1, 30), st.floats(0.0, 0.99))
+def test_rows_by_signed_lag_are_compared_over_the_lags_that_both_have(a, more, share):
+    # The longer row has lags beyond both ends, as in a model that attends both ways.
+    near = np.arange(len(a)) - len(a) // 2
+    lags = np.arange(near[0] - more, near[-1] + more + 1)
+    longer = np.full(len(lags), share / (2 * more))
+    longer[more:-more] = (1 - share) * a
+    distance, lost = lag_sensitivity(longer, a, (lags, near))
+    np.testing.assert_allclose(distance**2, 0, atol=1e-14)
+    np.testing.assert_allclose(lost, share, **CLOSE)
+    # Its columns may stand in any order, since lags and not places are compared.
+    again, _ = lag_sensitivity(longer[::-1], a[::-1], (lags[::-1], near[::-1]))
+    np.testing.assert_allclose(again**2, 0, atol=1e-14)
+
+
+@common
 @given(signals(), st.integers(0, 200), st.randoms(use_true_random=False))
-def test_positional_entropy_ignores_order(a, shift, random):
+def test_entropy_and_participation_ratio_ignore_order(a, shift, random):
     order = list(range(len(a)))
     random.shuffle(order)
-    expected = positional_entropy(a)
-    np.testing.assert_allclose(positional_entropy(np.roll(a, shift)), expected, **CLOSE)
-    np.testing.assert_allclose(positional_entropy(a[order]), expected, **CLOSE)
-    assert 0 <= expected <= math.log(len(a)) + 1e-12
+    for measure, low, high in (
+        (positional_entropy, 0.0, math.log(len(a))),
+        (participation_ratio, 1.0, len(a)),
+    ):
+        expected = measure(a)
+        np.testing.assert_allclose(measure(np.roll(a, shift)), expected, **CLOSE)
+        np.testing.assert_allclose(measure(a[order]), expected, **CLOSE)
+        assert low - 1e-12 <= expected <= high * (1 + 1e-12)
 
 
 @common

@@ -16,6 +16,8 @@ from attention_wavelets.store.tables import read_csv, table_writer
 
 CONFIG: dict[str, Any] = {
     "models": {"mine": None},
+    "revisions": {"mine": None},
+    "headline": {"corpus": "text", "condition": "full", "probe": "received", "protocol": "paper"},
     "protocols": {"paper": "full", "paper.dc-drop_bin": "full"},
     "scales": {
         "half": {"fraction": 0.5, "method": "stride"},
@@ -24,6 +26,9 @@ CONFIG: dict[str, Any] = {
         "quarter-prefix": {"fraction": 0.25, "method": "prefix"},
     },
 }
+
+
+FILES = ("summary.parquet", "cells.csv", "nearest.csv", "reproduction.csv")
 
 
 def test_every_table_can_be_read():
@@ -79,6 +84,9 @@ def rows_of(number: int, row: pd.Series, protocol: str, suffix: str = "") -> lis
                 "protocol": protocol,
                 "statistic": wanted.statistic,
                 "mean": row[column] / wanted.factor,
+                "low": row[column] / wanted.factor - 0.5,
+                "high": row[column] / wanted.factor + 0.5,
+                "reason": "",
             }
         )
     return made
@@ -95,7 +103,7 @@ def test_the_cell_that_holds_a_table_is_found(tmp_path: Path):
     )
     with table_writer(tmp_path / "summary.parquet") as writer:
         writer.append(table)
-    files = [tmp_path / name for name in ("summary.parquet", "cells.csv", "nearest.csv")]
+    files = [tmp_path / name for name in FILES]
     compare_tables(CONFIG, *files)
     cells, nearest = read_csv(files[1]), read_csv(files[2])
     best = nearest[nearest["table"] == 6].iloc[0]
@@ -114,7 +122,7 @@ def test_a_study_without_the_numbers_of_any_table_has_no_nearest_cell(tmp_path: 
     table = pd.DataFrame(rows_of(6, paper_table(6).iloc[0], "rigorous"))
     with table_writer(tmp_path / "summary.parquet") as writer:
         writer.append(table)
-    files = [tmp_path / name for name in ("summary.parquet", "cells.csv", "nearest.csv")]
+    files = [tmp_path / name for name in FILES]
     compare_tables(CONFIG, *files)
     assert read_csv(files[1]).empty
     assert read_csv(files[2]).empty

@@ -51,6 +51,7 @@ rule compare_tables:
     output:
         cells=f"{STUDY}/cells.csv",
         nearest=f"{STUDY}/nearest.csv",
+        reproduction=f"{STUDY}/reproduction.csv",
     log:
         f"{LOGS}/compare_tables/{EXPERIMENT.study_name}.log",
     localrule: True
@@ -59,7 +60,7 @@ rule compare_tables:
     message:
         "Compare with the published tables"
     shell:
-        "python -m attention_wavelets compare-tables --config {input.config:q} --summary {input.summary:q} --cells {output.cells:q} --nearest {output.nearest:q} --log {log:q}"
+        "python -m attention_wavelets compare-tables --config {input.config:q} --summary {input.summary:q} --cells {output.cells:q} --nearest {output.nearest:q} --reproduction {output.reproduction:q} --log {log:q}"
 
 
 rule judge_claims:
@@ -122,6 +123,7 @@ rule write_report:
         pairs=rules.aggregate_study.output.pairs,
         summary=rules.aggregate_study.output.summary,
         nearest=rules.compare_tables.output.nearest,
+        reproduction=rules.compare_tables.output.reproduction,
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -136,4 +138,4 @@ rule write_report:
     message:
         "Write {output.page}"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"

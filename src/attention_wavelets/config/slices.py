@@ -238,8 +238,13 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "tokens": experiment.corpus[head.corpus].sequences.tokens,
         },
         f"{folder}/nearest": {
+            "headline": headline,
             "models": {
                 name: getattr(experiment.model[name].source, "repository", None)
+                for name in study.models
+            },
+            "revisions": {
+                name: getattr(experiment.model[name].source, "revision", None)
                 for name in study.models
             },
             "protocols": {

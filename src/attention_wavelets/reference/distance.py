@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from attention_wavelets.reference import paper_table
 
-__all__ = ["READINGS", "Number", "published_models", "table_distance"]
+__all__ = [
+    "READINGS",
+    "Number",
+    "condition_of",
+    "methods_of",
+    "published_models",
+    "published_name",
+    "row_label",
+    "table_distance",
+]
 
 
 @dataclass(frozen=True)
@@ -106,10 +116,49 @@ _REPOSITORIES = {
 }
 
 
+def published_name(repository: str | None) -> str | None:
+    """The paper's name of a repository's weights; None where it does not have them."""
+    return _REPOSITORIES.get(repository or "")
+
+
+def methods_of(scales: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Ways of subsampling that a study has, in order."""
+    return list(dict.fromkeys(str(scale["method"]) for scale in scales.values()))
+
+
+def condition_of(
+    number: Number, condition: str, method: str, scales: Mapping[str, Mapping[str, Any]]
+) -> str | None:
+    """The condition in whose row a number stands; None where the study does not have it.
+
+    Parameters
+    ----------
+    number
+        What is looked for.
+    condition
+        Of the cell: where numbers stand that compare nothing.
+    method
+        Way of subsampling.
+    scales
+        Subsampled condition -> fraction and method. Of conditions that differ in their seed alone,
+        the first counts.
+    """
+    if number.fraction is None:
+        return condition
+    wanted = {"fraction": number.fraction, "method": method}
+    return next((name for name, scale in scales.items() if scale == wanted), None)
+
+
+def row_label(row: pd.Series) -> str:
+    """A published row's name: the model and, of checkpoints, the step."""
+    step = f", step {row['training_step']}" if "training_step" in row else ""
+    return f"{row['model']}{step}"
+
+
 def published_models(number: int, repository: str | None) -> list[str]:
     """Rows of a table a model is compared with: its own where it has one, else all of them."""
     names = [str(name) for name in dict.fromkeys(paper_table(number)["model"])]
-    own = _REPOSITORIES.get(repository or "")
+    own = published_name(repository)
     return [own] if own in names else names
 
 
@@ -149,6 +198,4 @@ def table_distance(
     offset = (rows[list(columns)].to_numpy(dtype=np.float64) - ours) / _spreads(number, columns)
     distance = np.sqrt(np.square(offset).mean(axis=1))
     best = int(distance.argmin())
-    row = rows.iloc[best]
-    step = f", step {row['training_step']}" if "training_step" in row else ""
-    return float(distance[best]), f"{row['model']}{step}"
+    return float(distance[best]), row_label(rows.iloc[best])

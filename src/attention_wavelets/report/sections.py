@@ -17,6 +17,7 @@ from attention_wavelets.report.headline import COLUMNS, number
 from attention_wavelets.report.markup import joined, link, paragraph, table, terms
 from attention_wavelets.report.nearest import nearest_cells
 from attention_wavelets.report.partners import PARTNERS
+from attention_wavelets.report.reproduction import side_by_side
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.words import condition_words, flat, model_state, source_words
 
@@ -293,6 +294,7 @@ SECTIONS: dict[str, Section] = {
         Section("headline", "Headline numbers", headline_numbers),
         Section("partners", "Beside the paper's measures", partners),
         Section("nearest", "Nearest to the published tables", lambda p: nearest_cells(p.tables)),
+        Section("reproduction", "The published tables", lambda p: side_by_side(p.tables)),
         Section("figures", "Figures", figures),
         Section("provenance", "Provenance", provenance),
         Section("licences", "Licences", licences),

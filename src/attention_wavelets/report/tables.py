@@ -65,6 +65,8 @@ class StudyTables:
         interval; may be empty.
     nearest
         The nearest cell of each published table (nearest.csv); may be empty.
+    reproduction
+        The published tables beside ours, number by number (reproduction.csv); may be empty.
     """
 
     heads: pd.DataFrame
@@ -75,6 +77,7 @@ class StudyTables:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
+    reproduction: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (

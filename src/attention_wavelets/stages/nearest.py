@@ -1,4 +1,4 @@
-"""Stage compare_tables: which measured cell comes nearest to each published table, and how near."""
+"""Stage compare_tables: the published tables beside ours, and which cell comes nearest to each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attention_wavelets.reference.distance import READINGS, Number, table_distance
+from attention_wavelets.reference.distance import (
+    READINGS,
+    Number,
+    condition_of,
+    methods_of,
+    table_distance,
+)
+from attention_wavelets.reference.reproduction import Origin, reproduce
 from attention_wavelets.store.tables import read_table, write_csv
 
 __all__ = ["compare_tables"]
@@ -19,8 +26,10 @@ CELLS = ["model", "table", *KEYS, "distance", "row"]
 NEAREST = [*CELLS, "cells_tried", "overall_cell", "overall_distance"]
 
 
-def compare_tables(config: Mapping[str, Any], summary: Path, cells: Path, nearest: Path) -> None:
-    """Write the distance of every cell from every table, and the nearest cell of each table.
+def compare_tables(
+    config: Mapping[str, Any], summary: Path, cells: Path, nearest: Path, reproduction: Path
+) -> None:
+    """Write how far each cell is from each table, the nearest cells, and numbers side by side.
 
     A cell is one corpus, condition, probe and protocol; where a table has scale sensitivities also
     a way of subsampling, where its formula can be read in two ways also a reading. Cells that lack
@@ -29,14 +38,20 @@ def compare_tables(config: Mapping[str, Any], summary: Path, cells: Path, neares
     Parameters
     ----------
     config
-        The slice: models with their repositories, subsampled conditions, protocols of kind paper.
+        The slice: models with their repositories and revisions, headline, subsampled conditions,
+        protocols of kind paper.
     summary
         The study's table of all statistics.
-    cells, nearest
+    cells, nearest, reproduction
         CSV files to write.
     """
     table = read_table(summary)
     table = table[table["protocol"].isin(config["protocols"])]
+    origins = {
+        name: Origin(repository, config["revisions"][name])
+        for name, repository in config["models"].items()
+    }
+    write_csv(reproduction, reproduce(table, origins, config["headline"], config["scales"]))
     rows = [row for model in config["models"] for row in _cells(config, table, model)]
     found = pd.DataFrame(rows, columns=CELLS)
     write_csv(cells, found)
@@ -76,7 +91,7 @@ def _methods(
     reference = config["protocols"][place[3]]
     if place[1] != reference:
         return []
-    return list(dict.fromkeys(scale["method"] for scale in config["scales"].values()))
+    return methods_of(config["scales"])
 
 
 def _value(
@@ -87,15 +102,8 @@ def _value(
     number: Number,
 ) -> float:
     corpus, condition, probe, protocol = place
-    conditions = [condition]
-    if number.fraction is not None:
-        wanted = {"fraction": number.fraction, "method": method}
-        # Of conditions that differ in their seed alone, the first.
-        conditions = [name for name, scale in config["scales"].items() if scale == wanted][:1]
-    for name in conditions:
-        found = values.get((corpus, name, probe, protocol, number.statistic), np.nan)
-        return number.factor * found
-    return float("nan")
+    name = condition_of(number, condition, method, config["scales"]) or ""
+    return number.factor * values.get((corpus, name, probe, protocol, number.statistic), np.nan)
 
 
 def _nearest(cells: pd.DataFrame) -> pd.DataFrame:

@@ -31,6 +31,7 @@ def study_tables(
     pairs: Path,
     summary: Path | None = None,
     nearest: Path | None = None,
+    reproduction: Path | None = None,
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -40,8 +41,8 @@ def study_tables(
     ----------
     config
         A slice with `headline` and `protocol`.
-    heads, models, pairs, summary, nearest
-        What aggregate_study and compare_tables wrote; figures need no summary and no nearest.
+    heads, models, pairs, summary, nearest, reproduction
+        What aggregate_study and compare_tables wrote; figures need the first three alone.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -60,6 +61,7 @@ def study_tables(
         protocol=config["protocol"],
         summary=pd.DataFrame() if summary is None else read_table(summary),
         nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
+        reproduction=pd.DataFrame() if reproduction is None else read_csv(reproduction),
     )
 
 
@@ -85,6 +87,7 @@ def write_study_report(
     pairs: Path,
     summary: Path,
     nearest: Path,
+    reproduction: Path,
     figures: Path,
     out: Path,
 ) -> None:
@@ -96,14 +99,14 @@ def write_study_report(
         The slice.
     manifests, corpora, signals
         Of every model; of every corpus; of every model and corpus.
-    heads, models, pairs, summary, nearest
+    heads, models, pairs, summary, nearest, reproduction
         What aggregate_study and compare_tables wrote.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
-    tables = study_tables(config, heads, models, pairs, summary, nearest)
+    tables = study_tables(config, heads, models, pairs, summary, nearest, reproduction)
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],

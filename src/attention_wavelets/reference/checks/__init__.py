@@ -1,0 +1,1 @@
+"""Checks of what the paper's tables and formulas say, as pure functions."""
