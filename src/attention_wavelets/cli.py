@@ -358,6 +358,7 @@ def _add_write_report(commands: Any) -> None:
             arguments.reproduction,
             arguments.figures,
             arguments.out,
+            *arguments.claims,
         )
 
     parser = _stage(commands, "write-report", run, "Write the report of a study.")
@@ -366,6 +367,7 @@ def _add_write_report(commands: Any) -> None:
     parser.add_argument("--signals", type=Path, nargs="+", required=True)
     tables = ("heads", "models", "pairs", "summary", "nearest", "reproduction")
     _files(parser, *tables, "figures", "out")
+    parser.add_argument("--claims", type=Path, nargs="*", default=[], help="if it has claims")
 
 
 def _add_measure(commands: Any) -> None:
@@ -417,6 +419,7 @@ def _add_profile(commands: Any) -> None:
 
 def _add_summary(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
+        from attention_wavelets.report.claims import terminal_claims
         from attention_wavelets.report.summary import terminal_table
         from attention_wavelets.store.tables import read_csv
 
@@ -424,6 +427,8 @@ def _add_summary(commands: Any) -> None:
         if not {"model", "label", "of"} <= set(models.columns):
             raise PipelineError("is no table of models", str(arguments.study / "models.csv"))
         _say(terminal_table(models))
+        if (arguments.study / "claims.csv").is_file():
+            _say("\n" + terminal_claims(read_csv(arguments.study / "claims.csv")))
         _say(f"\nreport: {arguments.study / 'report.html'}")
 
     text = "Print a finished study's table and where its report is."

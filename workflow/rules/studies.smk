@@ -124,6 +124,7 @@ rule write_report:
         summary=rules.aggregate_study.output.summary,
         nearest=rules.compare_tables.output.nearest,
         reproduction=rules.compare_tables.output.reproduction,
+        claims=rules.judge_claims.output.claims if EXPERIMENT.study.claims else [],
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -138,4 +139,4 @@ rule write_report:
     message:
         "Write {output.page}"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --log {log:q}"

@@ -228,12 +228,22 @@ def _variance_share(x: FloatArray, _: ClaimTest) -> FloatArray:
     return _each(lambda part: principal_share(_table(part)).share, x, 3)
 
 
-def _spread(x: FloatArray, _: ClaimTest) -> FloatArray:
+def _spread(x: FloatArray, test: ClaimTest) -> FloatArray:
+    """Trend of the spread over layers, or standard deviation over mean of all heads."""
+    if test.over == "heads":
+        return _each(lambda part: _variation(part[..., 0]), x, 3)
+
     def slope(part: FloatArray) -> float:
         depth = np.repeat(_depth(part.shape[0]), part.shape[1])
         return levene_trend(part[..., 0].ravel(), depth).slope
 
     return _each(slope, x, 3)
+
+
+def _variation(values: FloatArray) -> float:
+    known = values[np.isfinite(values)]
+    mean = abs(float(known.mean())) if known.size > 1 else 0.0
+    return float(known.std(ddof=1)) / mean if mean > 0 else float("nan")
 
 
 def _two_groups(x: FloatArray, _: ClaimTest) -> FloatArray:
@@ -302,7 +312,13 @@ _RECORDS: tuple[Any, ...] = (
         "the share of the first principal component in the variance of the columns over heads",
         False,
     ),
-    ("spread", _spread, "how much the spread of a layer's heads grows from first to last", False),
+    (
+        "spread",
+        _spread,
+        "how much the spread of a layer's heads grows from first to last, or the standard deviation "
+        "of all heads over their mean",
+        False,
+    ),
     ("two_groups", _two_groups, "how much better, in BIC, two groups fit than one", False),
     ("distance_to_null", _mean, "the mean over heads less that of the named null", True),
     (

@@ -130,12 +130,19 @@ _SHAPES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "curve_choice": (1, 12, ("over", "at", "curve")),
     "regression": (2, 6, ("partial",)),
     "variance_share": (2, 30, ()),
-    "spread": (1, 1, ()),
+    "spread": (1, 1, ("over",)),
     "two_groups": (1, 1, ()),
     "distance_to_null": (1, 1, ("null",)),
     "kernel_collapse": (2, 2, ("least_diversity",)),
 }
 
+
+# What the points of a kind can be.
+_TREND_OVER = ("depth", "columns", "parameters", "step")
+_OVER: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("slope", "rank_trend", "change_point", "curve_choice"), _TREND_OVER),
+    "spread": ("depth", "heads"),
+}
 
 # Kinds whose number is a mean over heads, to which an interval over heads applies.
 _OF_MEANS = ("sign", "equivalence", "distance_to_null")
@@ -154,7 +161,7 @@ class ClaimTest(Strict):
     bound: float = 0.0
     range: Bounds | None = None
     smallest_effect: Annotated[float, Field(ge=0)]
-    over: Literal["depth", "columns", "parameters", "step"] = "depth"
+    over: Literal["depth", "columns", "heads", "parameters", "step"] = "depth"
     method: Literal["spearman", "kendall"] = "spearman"
     ranges: list[Bounds] = []
     at: list[float] = []
@@ -185,6 +192,11 @@ class ClaimTest(Strict):
         for name in {"curve", "null", "least_diversity"} & set(own):
             if getattr(self, name) is None:
                 raise ValueError(f"kind '{self.kind}' needs the setting '{name}'")
+        if self.over not in _OVER.get(self.kind, ("depth",)):
+            raise ValueError(
+                f"kind '{self.kind}' is over {' or '.join(_OVER.get(self.kind, ('depth',)))}, "
+                f"not '{self.over}'"
+            )
         if (self.claimed == "within") != (self.range is not None):
             raise ValueError("`range` is needed with claimed 'within', and only there")
         for low, high in [*self.ranges, *([self.range] if self.range else [])]:

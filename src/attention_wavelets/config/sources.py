@@ -61,6 +61,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "write_report": (
         *PUBLISHED,
+        "claims/verdict.py",
         "report/*.html",
         "report/*.py",
         "report/figures/*.py",

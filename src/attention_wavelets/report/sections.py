@@ -12,6 +12,7 @@ from typing import Any
 from markupsafe import Markup
 
 from attention_wavelets.reference import CITATION
+from attention_wavelets.report.claims import verdict_section
 from attention_wavelets.report.embed import EmbeddedFigure
 from attention_wavelets.report.headline import COLUMNS, number
 from attention_wavelets.report.markup import joined, link, paragraph, table, terms
@@ -290,6 +291,7 @@ def _revision(manifest: Mapping[str, Any]) -> str:
 SECTIONS: dict[str, Section] = {
     section.name: section
     for section in (
+        Section("claims", "Verdicts", lambda p: verdict_section(p.tables.claims)),
         Section("run", "What was run", what_was_run),
         Section("headline", "Headline numbers", headline_numbers),
         Section("partners", "Beside the paper's measures", partners),

@@ -65,6 +65,8 @@ class StudyTables:
         interval; may be empty.
     nearest
         The nearest cell of each published table (nearest.csv); may be empty.
+    claims
+        The verdict on each claim (claims.csv); may be empty.
     reproduction
         The published tables beside ours, number by number (reproduction.csv); may be empty.
     """
@@ -77,6 +79,7 @@ class StudyTables:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
+    claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     reproduction: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:

@@ -32,6 +32,7 @@ def study_tables(
     summary: Path | None = None,
     nearest: Path | None = None,
     reproduction: Path | None = None,
+    claims: Path | None = None,
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -41,8 +42,9 @@ def study_tables(
     ----------
     config
         A slice with `headline` and `protocol`.
-    heads, models, pairs, summary, nearest, reproduction
-        What aggregate_study and compare_tables wrote; figures need the first three alone.
+    heads, models, pairs, summary, nearest, reproduction, claims
+        What aggregate_study, compare_tables and judge_claims wrote; figures need the first three
+        alone, and a study need not have claims.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -62,6 +64,7 @@ def study_tables(
         summary=pd.DataFrame() if summary is None else read_table(summary),
         nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
         reproduction=pd.DataFrame() if reproduction is None else read_csv(reproduction),
+        claims=pd.DataFrame() if claims is None else read_csv(claims),
     )
 
 
@@ -90,6 +93,7 @@ def write_study_report(
     reproduction: Path,
     figures: Path,
     out: Path,
+    claims: Path | None = None,
 ) -> None:
     """Write the page of a study.
 
@@ -99,14 +103,14 @@ def write_study_report(
         The slice.
     manifests, corpora, signals
         Of every model; of every corpus; of every model and corpus.
-    heads, models, pairs, summary, nearest, reproduction
-        What aggregate_study and compare_tables wrote.
+    heads, models, pairs, summary, nearest, reproduction, claims
+        What aggregate_study, compare_tables and, if the study has claims, judge_claims wrote.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
-    tables = study_tables(config, heads, models, pairs, summary, nearest, reproduction)
+    tables = study_tables(config, heads, models, pairs, summary, nearest, reproduction, claims)
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],
