@@ -315,8 +315,8 @@ _RECORDS: tuple[Any, ...] = (
     (
         "spread",
         _spread,
-        "how much the spread of a layer's heads grows from first to last, or the standard deviation "
-        "of all heads over their mean",
+        "how much the spread of a layer's heads grows from first to last, or the standard "
+        "deviation of all heads over their mean",
         False,
     ),
     ("two_groups", _two_groups, "how much better, in BIC, two groups fit than one", False),
