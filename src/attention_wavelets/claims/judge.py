@@ -187,7 +187,7 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     observed
         The model's measures, a column per entry of `test.of`.
     nulls
-        Draws of every control, and of `test.null` where the kind compares with one.
+        Draws of every control, and of `test.against` where the kind compares with one.
     rules
         Settings of the intervals.
 
@@ -200,7 +200,7 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     """
     sampled = _Resampled(observed, claim, rules)
     named = {null.name: null for null in nulls}
-    own = named.get(claim.test.null or "")
+    own = named.get(claim.test.against or "")
     base = None
     if own is not None:
         base = own.draws

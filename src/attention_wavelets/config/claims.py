@@ -132,7 +132,7 @@ _SHAPES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "variance_share": (2, 30, ()),
     "spread": (1, 1, ("over",)),
     "two_groups": (1, 1, ()),
-    "distance_to_null": (1, 1, ("null",)),
+    "distance_to_null": (1, 1, ("against",)),
     "kernel_collapse": (2, 2, ("least_diversity",)),
 }
 
@@ -167,7 +167,7 @@ class ClaimTest(Strict):
     at: list[float] = []
     curve: Literal["power", "logarithmic", "saturating"] | None = None
     partial: bool = False
-    null: Name | None = None
+    against: Name | None = None
     least_diversity: float | None = None
 
     @model_validator(mode="after")
@@ -189,7 +189,7 @@ class ClaimTest(Strict):
                     "with over 'columns' each column needs its place in `at`; otherwise there is "
                     "one column and no `at`"
                 )
-        for name in {"curve", "null", "least_diversity"} & set(own):
+        for name in {"curve", "against", "least_diversity"} & set(own):
             if getattr(self, name) is None:
                 raise ValueError(f"kind '{self.kind}' needs the setting '{name}'")
         if self.over not in _OVER.get(self.kind, ("depth",)):

@@ -162,7 +162,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     probes += [p for entry in study.facts for p in entry.probes]
     claims = members("claim", study.claims)
     nulls = members(
-        "null", [n for claim in claims.values() for n in (claim.test.null, *claim.controls) if n]
+        "null", [n for claim in claims.values() for n in (claim.test.against, *claim.controls) if n]
     )
     groups |= {
         "study_name": study_name,

@@ -189,7 +189,7 @@ def _place(over: str, manifest: Mapping[str, Any]) -> float:
 
 def _wanted(case: _Case) -> list[str]:
     """Names of the nulls that a claim is compared with, each once."""
-    own = [case.claim.test.null] if case.claim.test.null else []
+    own = [case.claim.test.against] if case.claim.test.against else []
     return list(dict.fromkeys([*own, *case.claim.controls]))
 
 
