@@ -19,10 +19,16 @@ from attention_wavelets.claims.verdict import (
     would_change,
 )
 from attention_wavelets.config.claims import Claim, ClaimTest
+from attention_wavelets.inference.crossed import MIN_LAYERS
 from attention_wavelets.inference.effects import paired_effect
 from attention_wavelets.inference.heads import head_interval
 from attention_wavelets.inference.intervals import FloatArray, Interval, clustered_t
-from attention_wavelets.inference.resample import bootstrap_interval, document_weights
+from attention_wavelets.inference.reasons import REASONS
+from attention_wavelets.inference.resample import (
+    MIN_DOCUMENTS,
+    bootstrap_interval,
+    document_weights,
+)
 
 __all__ = ["VACUOUS_KINDS", "VACUOUS_SHARE", "Judged", "NullDraws", "Rules", "judge"]
 
@@ -151,30 +157,75 @@ class _Resampled:
         rules = self.rules
         return panel.averages(document_weights(panel.documents, rules.resamples, rules.seed))
 
+    def beside(self, draws: Sequence[Subject]) -> _Beside:
+        """Observed and null, each without what the other lacks."""
+        pairs = [(self.observed.shared(draw), draw.shared(self.observed)) for draw in draws]
+        # Most nulls lack nothing, and then every pair has the same first half.
+        heres = {id(here): here for here, _ in pairs}
+        parts = {key: self.parts(here) for key, here in heres.items()}
+        return _Beside(
+            float(np.mean([self.whole(here) for here, _ in pairs])),
+            float(np.mean([self.whole(there) for _, there in pairs])),
+            np.mean([parts[id(here)] for here, _ in pairs], axis=0),
+            np.mean([self.parts(there) for _, there in pairs], axis=0),
+        )
+
     def interval(self, value: float, parts: FloatArray) -> Estimate:
         """Estimate with a t-interval clustered by document."""
         panel, rules = self.observed.first, self.rules
+        needed = max(rules.min_documents, MIN_DOCUMENTS)
         found: Interval
         if self.claim.generality == "heads":
             found = head_interval(parts, panel.documents, rules.confidence)
             value = float(found.mean)
         elif self.linear:
+            needed = rules.min_documents
             found = clustered_t(
                 parts, panel.documents, rules.confidence, min_clusters=rules.min_documents
             )
             value = float(found.mean)
         else:
             found = bootstrap_interval(value, parts, panel.documents, rules.confidence)
+        documents, reason = int(found.clusters), str(found.reason)
+        if not reason and documents < needed:
+            reason = "documents"
+        words = {
+            "documents": f"too few documents: {documents}, needs {needed}",
+            "layers": f"too few layers: {int(getattr(found, 'layers', 0))}, needs {MIN_LAYERS}",
+        }
+        bounds = (found.low, found.high, found.standard_error)
+        low, high, error = (math.nan if reason else float(bound) for bound in bounds)
         return Estimate(
             value,
-            float(found.low),
-            float(found.high),
-            float(found.standard_error),
+            low,
+            high,
+            error,
             float(getattr(found, "degrees", found.clusters - 1)),
             len(panel.values),
-            int(found.clusters),
-            str(found.reason),
+            documents,
+            words.get(reason) or REASONS.get(reason, reason),
         )
+
+
+@dataclass(frozen=True)
+class _Beside:
+    """The number of the model and of a null, mean over draws: over all sequences, and in parts."""
+
+    here: float
+    there: float
+    here_parts: FloatArray
+    there_parts: FloatArray
+
+    def difference(self, test: ClaimTest) -> tuple[float, FloatArray]:
+        """Observed less null; for a claimed range, how much nearer to its middle it is."""
+        if test.range is None:
+            return self.here - self.there, self.here_parts - self.there_parts
+        middle = sum(test.range) / 2
+        # Signs of the whole, not of each part: the distance of a mean is not the mean distance.
+        mine, other = np.sign(self.here - middle), np.sign(self.there - middle)
+        gain = other * (self.there - middle) - mine * (self.here - middle)
+        parts = other * (self.there_parts - middle) - mine * (self.here_parts - middle)
+        return float(gain), np.asarray(parts)
 
 
 def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Rules) -> Judged:
@@ -201,15 +252,13 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     sampled = _Resampled(observed, claim, rules)
     named = {null.name: null for null in nulls}
     own = named.get(claim.test.against or "")
-    base = None
-    if own is not None:
-        base = own.draws
-        if not base:
-            return _undecided(claim, f"null {own.name}: {own.lacking}")
-    value, parts = sampled.whole(observed), sampled.parts(observed)
-    if base is not None:
-        value -= float(np.mean([sampled.whole(draw) for draw in base]))
-        parts = parts - np.mean([sampled.parts(draw) for draw in base], axis=0)
+    if own is None:
+        value, parts = sampled.whole(observed), sampled.parts(observed)
+    elif lacking := _lacking(own, observed):
+        return _undecided(claim, f"null {own.name}: {lacking}")
+    else:
+        both = sampled.beside(own.draws)
+        value, parts = both.here - both.there, both.here_parts - both.there_parts
     estimate = sampled.interval(value, parts)
     literal = literal_verdict(estimate, claim.test)
     compared = tuple(
@@ -217,7 +266,7 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
         for null in nulls
         if null.name in claim.controls or null is own
     )
-    controlled, why = _controlled(literal, compared)
+    controlled, why = _controlled(literal, compared, claim.test)
     return Judged(
         estimate,
         literal,
@@ -235,39 +284,39 @@ def _undecided(claim: Claim, why: str) -> Judged:
         "unclear",
         (),
         f"No number: {why}.",
-        would_change(_UNKNOWN, claim.test, "unclear"),
+        would_change(replace(_UNKNOWN, reason=why), claim.test, "unclear"),
     )
+
+
+def _lacking(null: NullDraws, observed: Subject) -> str:
+    """Why there is nothing to compare with; "" where there is."""
+    if not null.draws:
+        return null.lacking or "the study has no draw of it"
+    unmatched = max(draw.unmatched for draw in null.draws)
+    if unmatched > 1 - MIN_MATCHED:
+        return f"{unmatched:.0%} of the signals not matched"
+    if not all(observed.aligned(draw) for draw in null.draws):
+        return "its sequences or heads are others"
+    return ""
 
 
 def _against(
     null: NullDraws, sampled: _Resampled, test: ClaimTest, own: NullDraws | None
 ) -> AgainstNull:
-    nothing = AgainstNull(null.name, null.kind, math.nan, _UNKNOWN, "unclear", 0.0, 0, 0.0)
-    if not null.draws:
-        return replace(nothing, lacking=null.lacking or "the study has no draw of it")
-    unmatched = max(draw.unmatched for draw in null.draws)
-    nothing = replace(nothing, draws=len(null.draws), unmatched=unmatched)
-    if unmatched > 1 - MIN_MATCHED:
-        return replace(nothing, lacking=f"{unmatched:.0%} of the signals not matched")
-    if not all(sampled.observed.aligned(draw) for draw in null.draws):
-        return replace(nothing, lacking="its sequences are others")
-    values = [sampled.whole(draw) for draw in null.draws]
-    parts = [sampled.parts(draw) for draw in null.draws]
-    value = float(np.mean(values))
-    here, there = sampled.parts(sampled.observed), np.mean(parts, axis=0)
-    if test.range is None:
-        difference = sampled.interval(sampled.whole(sampled.observed) - value, here - there)
-        verdict = literal_verdict(difference, test, bound=0.0)
-    else:
-        middle = sum(test.range) / 2
-        gain = abs(value - middle) - abs(sampled.whole(sampled.observed) - middle)
-        nearer = np.abs(there - middle) - np.abs(here - middle)
-        difference = sampled.interval(gain, nearer)
-        verdict = literal_verdict(difference, test, bound=0.0)
+    unmatched = max((draw.unmatched for draw in null.draws), default=0.0)
+    if lacking := _lacking(null, sampled.observed):
+        count = len(null.draws)
+        return AgainstNull(
+            *(null.name, null.kind, math.nan, _UNKNOWN, "unclear", math.nan, count, unmatched),
+            lacking=lacking,
+        )
+    both = sampled.beside(null.draws)
+    difference = sampled.interval(*both.difference(test))
+    verdict = literal_verdict(difference, test, bound=0.0)
     # A test that IS a difference to a null has no number of the null alone.
     passing = math.nan
     if own is None:
-        tested = [sampled.interval(v, p) for v, p in zip(values, parts, strict=True)]
+        tested = [sampled.interval(sampled.whole(d), sampled.parts(d)) for d in null.draws]
         passing = float(np.mean([literal_verdict(e, test) == "pass" for e in tested]))
     observed = sampled.observed.first.mean()[..., 0]
     chance = np.mean([draw.first.mean()[..., 0] for draw in null.draws], axis=0)
@@ -275,18 +324,20 @@ def _against(
     return AgainstNull(
         null.name,
         null.kind,
-        value,
+        both.there,
         difference,
         verdict,
         passing,
-        len(values),
+        len(null.draws),
         unmatched,
         size.superiority,
         size.null_sd,
     )
 
 
-def _controlled(literal: Verdict, compared: Sequence[AgainstNull]) -> tuple[Verdict, str]:
+def _controlled(
+    literal: Verdict, compared: Sequence[AgainstNull], test: ClaimTest
+) -> tuple[Verdict, str]:
     if literal != "pass":
         return literal, ""
     # Draws that cannot be told apart from each other count as one kind.
@@ -298,20 +349,23 @@ def _controlled(literal: Verdict, compared: Sequence[AgainstNull]) -> tuple[Verd
     for verdict in stopping:
         stopped = [null for null in compared if null.verdict == verdict]
         if stopped:
-            return verdict, " ".join(_stopped(null) for null in stopped[:2])
+            return verdict, " ".join(_stopped(null, test) for null in stopped[:2])
     if not compared:
         return "unclear", "No null was compared."
     cleared = ", ".join(null.name for null in compared)
     return "pass", f"The difference to every null clears the smallest effect ({cleared})."
 
 
-def _stopped(null: AgainstNull) -> str:
-    if null.lacking:
-        return f"Null {null.name}: {null.lacking}."
+def _stopped(null: AgainstNull, test: ClaimTest) -> str:
+    if null.lacking or not null.difference.known:
+        return f"Null {null.name}: {null.lacking or null.difference.reason}."
     low, high = said(null.difference.low), said(null.difference.high)
+    side = "below" if test.claimed == "below" else "above"
+    what = "the difference" if test.range is None else "the gain in distance to the range's middle"
     return (
-        f"Null {null.name} has {said(null.value)}: the difference "
-        f"{said(null.difference.value)} [{low}, {high}] does not clear the smallest effect."
+        f"Null {null.name} has {said(null.value)}: {what} {said(null.difference.value)} "
+        f"[{low}, {high}] does not clear the smallest effect; wholly {side} "
+        f"{said(edge(test, 0.0))} it would."
     )
 
 
@@ -325,7 +379,7 @@ _WORDS: Mapping[Verdict, str] = {
 def _sentence(claim: Claim, estimate: Estimate, literal: Verdict) -> str:
     number = said(estimate.value)
     if not estimate.known:
-        return f"Estimate {number}, no interval ({estimate.reason})."
+        return f"Estimate {number}, no interval: {estimate.reason}."
     interval = f"[{said(estimate.low)}, {said(estimate.high)}]"
     if claim.test.range is not None:
         low, high = map(said, claim.test.range)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,8 +58,16 @@ class Panel:
         return np.asarray(self.averages(np.ones((1, len(self.values))))[0])
 
     def aligned(self, other: Panel) -> bool:
-        """Whether both hold the same sequences, as far as their documents tell."""
-        return np.array_equal(self.documents, other.documents)
+        """Whether both hold the same sequences, as far as documents tell, and as many heads."""
+        same = np.array_equal(self.documents, other.documents)
+        return same and self.values.shape == other.values.shape
+
+    def shared(self, other: Panel) -> Panel:
+        """This panel, NaN also where `other` is: what both have is compared, and nothing else."""
+        lacking = np.isnan(other.values) & ~np.isnan(self.values)
+        if not lacking.any():
+            return self
+        return replace(self, values=np.where(lacking, np.nan, self.values))
 
 
 @dataclass(frozen=True)
@@ -88,7 +96,14 @@ class Subject:
         return max(panel.unmatched for panel in self.panels)
 
     def aligned(self, other: Subject) -> bool:
-        """Whether both hold the same sequences of as many models."""
+        """Whether both hold the same sequences and heads of as many models."""
         return len(self.panels) == len(other.panels) and all(
             mine.aligned(theirs) for mine, theirs in zip(self.panels, other.panels, strict=True)
         )
+
+    def shared(self, other: Subject) -> Subject:
+        """This subject, NaN also where `other` is."""
+        pairs = zip(self.panels, other.panels, strict=True)
+        panels = tuple(mine.shared(theirs) for mine, theirs in pairs)
+        unchanged = all(new is old for new, old in zip(panels, self.panels, strict=True))
+        return self if unchanged else replace(self, panels=panels)

@@ -138,7 +138,7 @@ def _rank_trend(x: FloatArray, test: ClaimTest) -> FloatArray:
 
 def _rank_trend_of(y: FloatArray, x: FloatArray, test: ClaimTest) -> FloatArray:
     if test.method == "kendall":
-        return _each(lambda row: float(kendalltau(x, row, nan_policy="omit").statistic), y, 1)
+        return _each(lambda row: _kendall(row, x), y, 1)
     if not np.isfinite(y).all():
         return _each(lambda row: _spearman(row, x), y, 1)
     return _spearman_rows(y, x)
@@ -147,6 +147,11 @@ def _rank_trend_of(y: FloatArray, x: FloatArray, test: ClaimTest) -> FloatArray:
 def _spearman(row: FloatArray, x: FloatArray) -> float:
     keep = np.isfinite(row)
     return float(_spearman_rows(row[keep], x[keep])) if keep.sum() >= 3 else float("nan")
+
+
+def _kendall(row: FloatArray, x: FloatArray) -> float:
+    keep = np.isfinite(row)
+    return float(kendalltau(x[keep], row[keep]).statistic) if keep.sum() >= 3 else float("nan")
 
 
 def _spearman_rows(y: FloatArray, x: FloatArray) -> FloatArray:
@@ -199,8 +204,11 @@ def _curve_choice(x: FloatArray, test: ClaimTest) -> FloatArray:
 
 
 def _curve_choice_of(y: FloatArray, x: FloatArray, test: ClaimTest) -> FloatArray:
+    # The laws are those of something that is above 0; step 0 of a training is not.
+    above = x > 0
+
     def gain(row: FloatArray) -> float:
-        found = choose_curve(x, row)
+        found = choose_curve(x[above], row[above])
         if found.reason or test.curve is None:
             return float("nan")
         rivals = [value for name, value in found.aicc.items() if name != test.curve]

@@ -66,8 +66,12 @@ class Estimate:
 
 
 def edge(test: ClaimTest, bound: float) -> float:
-    """The line that an interval must clear: the bound plus or minus the smallest effect."""
-    sign = {"above": 1.0, "below": -1.0}.get(test.claimed, 0.0)
+    """The line that an interval must clear: the bound plus or minus the smallest effect.
+
+    Of a claimed range it is the line of differences to nulls, which count how much nearer to the
+    middle of the range the number is.
+    """
+    sign = -1.0 if test.claimed == "below" else 1.0
     return bound + sign * test.smallest_effect
 
 
@@ -87,7 +91,7 @@ def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = N
         return "unclear"
     if test.range is not None and bound is None:
         low, high = test.range
-        if estimate.low >= low and estimate.high <= high:
+        if estimate.low > low and estimate.high < high:
             return "pass"
         return "fail" if estimate.high < low or estimate.low > high else "unclear"
     line = edge(test, test.bound if bound is None else bound)
@@ -127,7 +131,7 @@ def combined(verdicts: list[Verdict]) -> Verdict:
 def would_change(estimate: Estimate, test: ClaimTest, verdict: Verdict) -> str:
     """One sentence: which number would have changed the literal verdict."""
     if not estimate.known:
-        return "an interval would be needed first"
+        return f"an interval would be needed first; {estimate.reason or 'there is none'}"
     interval = f"the interval is [{said(estimate.low)}, {said(estimate.high)}]"
     if test.range is not None:
         inside = f"an interval inside [{said(test.range[0])}, {said(test.range[1])}]"
