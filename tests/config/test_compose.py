@@ -94,10 +94,11 @@ def test_the_longest_name_is_meant_where_names_hold_dots(conf: Path):
     assert changed.corpus["tiny.v2"].sequences.seed == 3
 
 
-STUDY_KEYS = "description, facts, figures, headline, measurements, models, title"
+STUDY_KEYS = "claims, description, facts, figures, headline, measurements, models, title"
 ROOT_KEYS = (
-    "allowed: condition.<name>.<key>, corpus.<name>.<key>, figure, model.<name>.<key>, "
-    "probe.<name>.<key>, protocol.<name>.<key>, run, runtime, statistics, study"
+    "allowed: claim.<name>.<key>, condition.<name>.<key>, corpus.<name>.<key>, figure, "
+    "model.<name>.<key>, null.<name>.<key>, probe.<name>.<key>, protocol.<name>.<key>, run, "
+    "runtime, statistics, study"
 )
 ONE_LINERS = {
     # Unknown keys and names, with the nearest spelling.
@@ -118,8 +119,7 @@ ONE_LINERS = {
     "model.smollm2-135m.source.versio=1": "conf/model/smollm2-135m.yaml: unknown key "
     "'source.versio'; did you mean 'version'? allowed here: distribution, files, kind, version",
     "study.models=[minilm-l7]": "conf/model: unknown model 'minilm-l7'; did you mean 'minilm-l6'? "
-    "allowed: minilm-l6, minilm-l6-untrained-s0, smollm2-135m, smollm2-135m-untrained-s0, "
-    "smollm2-135m-untrained-s1",
+    f"allowed: {', '.join(options(CONF, 'model'))}",
     "condition.bos-added.action=add": "override: unknown condition of this study 'bos-added'; "
     "allowed: full, half, half-prefix, quarter, quarter-prefix, repeated, shuffled",
     # Wrong values.
@@ -342,9 +342,10 @@ def test_a_damaged_yaml_is_a_valid_experiment_or_one_line(name: str, conf: Path)
 
 
 def test_yaml_comments_are_the_manual():
-    """Every YAML file says in its first line what it is."""
+    """Every YAML file says in its first line what it is; a claim begins with what it claims."""
     for path in CONF.glob("**/*.yaml"):
-        assert path.read_text().startswith("#"), path
+        first = ("#", "statement:") if path.parent.name == "claim" else "#"
+        assert path.read_text().startswith(first), path
         assert yaml.safe_load(path.read_text()), path
 
 
@@ -439,3 +440,289 @@ def test_measures_are_chosen_by_name(conf: Path):
     assert "conf/protocol/rigorous.yaml: unknown measure 'flatnes'" in message
     assert "octave_share_1" in message
     assert "twice" in refusal("protocol.paper.measures=[selectivity,selectivity]")
+
+
+# Measures of claims that protocols do not have yet.
+COMING = ("rotary_slow_share", "rotary_peak", "value_peak", "lag_octave_slope", "rotary_band_")
+
+
+def claims_of(conf: Path, *names: str) -> None:
+    """Let the quickstart judge these claims and no others."""
+    spoil_study(conf, lambda study: study.update(claims=list(names)))
+
+
+def spoil_claim(conf: Path, change: Callable[[dict[str, Any]], None], name: str = "H01") -> None:
+    path = conf / f"claim/{name}.yaml"
+    claim = yaml.safe_load(path.read_text(encoding="utf-8"))
+    change(claim)
+    path.write_text(yaml.safe_dump(claim, sort_keys=False), encoding="utf-8")
+
+
+def test_every_claim_reads_measures_that_its_protocol_has(conf: Path):
+    claims = {name: load_member("claim", name, CONF, {}) for name in options(CONF, "claim")}
+    ready = [
+        name
+        for name, claim in claims.items()
+        if not any(column.measure.startswith(COMING) for column in claim.columns())
+    ]
+    assert len(ready) >= 35
+    claims_of(conf, *ready)
+    experiment = compose([], conf)
+    assert list(experiment.claim) == ready
+    used = {n for c in claims.values() for n in (c.test.against, *c.controls) if n}
+    assert used <= set(options(CONF, "null"))
+
+
+def test_every_null_exists_as_code_and_has_its_settings():
+    from attention_wavelets.config.claims import SIGNAL_NULLS
+    from attention_wavelets.nulls.registry import NULLS
+
+    found = {name: load_member("null", name, CONF, {}) for name in options(CONF, "null")}
+    made = {null.kind for null in found.values()}
+    assert set(SIGNAL_NULLS) <= made
+    assert set(SIGNAL_NULLS) - {"head_sets"} == set(NULLS)
+    for name, null in found.items():
+        settings = set(null.model_dump()) - {"kind", "says", "seed"}
+        if null.kind in NULLS:
+            assert settings <= set(NULLS[null.kind].options), name
+        elif null.kind == "condition":
+            assert null.condition in options(CONF, "condition")
+
+
+def test_all_claims_are_every_file(conf: Path):
+    for path in (conf / "claim").glob("*.yaml"):
+        if path.stem not in ("H01", "H09"):
+            path.unlink()
+    claims_of(conf, "all")
+    experiment = compose([], conf)
+    assert list(experiment.claim) == ["H01", "H09"]
+    assert set(experiment.null) == {"iid", "permuted", "exponential", "untrained", "shuffled"}
+    claims_of(conf)
+    assert compose([], conf).claim == compose([], conf).null == {}
+
+
+def test_a_setting_of_a_claim_is_changed_by_its_name(conf: Path):
+    claims_of(conf, "H01")
+    changed = compose(["claim.H01.test.smallest_effect=0.2", "null.iid.seed=3"], conf)
+    assert changed.claim["H01"].test.smallest_effect == 0.2
+    assert changed.null["iid"].seed == 3
+    message = refusal("claim.H02.test.bound=1", conf=conf)
+    assert message.startswith("override: unknown claim of this study 'H02'; ")
+
+
+def another(kind: str, *of: str, **more: Any) -> dict[str, Any]:
+    """Changes of H01: another test, on these columns."""
+    test = {"kind": kind, "of": list(of or ["selectivity"]), "claimed": "above"}
+    return {"test": {**test, "smallest_effect": 0.1, **more}}
+
+
+BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
+    # Names.
+    "unknown measure": (
+        another("sign", "selectivty"),
+        "unknown measure of 'paper' 'selectivty'; did you mean 'selectivity'? allowed: band_high, ",
+    ),
+    "measure of another protocol": (
+        {"protocol": "rigorous"},
+        "unknown measure of 'rigorous' 'position_spectrum_correlation'",
+    ),
+    "unknown condition": (
+        another("sign", "scale_sensitivity@hlaf"),
+        "unknown condition 'hlaf'; did you mean 'half'? allowed: bos-added, ",
+    ),
+    "unknown condition of all": ({"condition": "fll"}, "unknown condition 'fll'"),
+    "unknown probe": ({"probe": "recieved"}, "unknown probe 'recieved'; did you mean 'received'?"),
+    "unknown model": (
+        {"models": {"needs": ["gpt3"]}},
+        "unknown model 'gpt3'; did you mean 'gpt2'? allowed: bert-base, ",
+    ),
+    "unknown kind of test": (
+        another("sing"),
+        "test.kind: 'sing' is not allowed; did you mean 'sign'? allowed: sign, difference, ",
+    ),
+    "unknown encoding": (
+        {"models": {"position_encoding": ["rope"]}},
+        "models.position_encoding.0: 'rope' is not allowed; allowed: rotary, learned_absolute, ",
+    ),
+    "unknown key": ({"controlls": []}, "unknown key 'controlls'; did you mean 'controls'?"),
+    "a measure that is no name": (another("sign", "a b"), "test.of.0: string should match pattern"),
+    # Levels stand in tables of their own.
+    "two levels": (
+        another("difference", "selectivity", "position_spectrum_correlation"),
+        "measures of different levels in one test: head, layer; take measures of heads, or ",
+    ),
+    "two levels, one under two conditions": (
+        another("difference", "scale_sensitivity@half", "position_spectrum_correlation"),
+        "measures of different levels in one test: layer, pair_of_conditions",
+    ),
+    # Settings of a test that do not fit each other.
+    "too many columns": (
+        another("sign", "band_low", "band_mid"),
+        "test: kind 'sign' takes 1 columns, got 2",
+    ),
+    "too few columns": (another("difference"), "kind 'difference' takes 2 to 9 columns, got 1"),
+    "a column twice": (another("ratio", "band_low", "band_low"), "test.of: a value stands twice"),
+    "foreign ranges": (
+        another("sign", ranges=[[0, 1]]),
+        "kind 'sign' has no setting 'ranges'",
+    ),
+    "foreign over": (
+        another("ordering", "band_low", "band_mid", over="depth"),
+        "no setting 'over'",
+    ),
+    "foreign method": (another("slope", method="kendall"), "no setting 'method'"),
+    "foreign curve": (another("slope", curve="power"), "no setting 'curve'"),
+    "foreign null": (another("sign", against="iid"), "no setting 'against'"),
+    "foreign partial": (another("spread", partial=True), "no setting 'partial'"),
+    "foreign diversity": (another("sign", least_diversity=1.0), "no setting 'least_diversity'"),
+    "a setting is lacking": (
+        another("distance_to_null"),
+        "kind 'distance_to_null' needs the setting 'against'",
+    ),
+    "ranges of other columns": (
+        another("share_in_range", "band_low", "band_mid", ranges=[[0, 1]]),
+        "`ranges` needs one entry for each column of `of`",
+    ),
+    "a range turned round": (
+        another("share_in_range", ranges=[[1, 0]]),
+        "a range must increase, got [1.0, 0.0]",
+    ),
+    "a claimed range turned round": (
+        another("equivalence", claimed="within", range=[0.2, 0.2]),
+        "a range must increase",
+    ),
+    "within nothing": (another("equivalence", claimed="within"), "`range` is needed with claimed"),
+    "a range with a side": (another("sign", range=[0, 1]), "and only there"),
+    "places are lacking": (
+        another("slope", "band_low", "band_mid", "band_high", over="columns", at=[1, 2]),
+        "with over 'columns' each column needs its place in `at`",
+    ),
+    "places without columns": (another("slope", at=[1]), "otherwise there is one column"),
+    "columns without places": (another("slope", "band_low", "band_mid"), "there is one column"),
+    "not over heads": (
+        another("slope", over="heads"),
+        "kind 'slope' is over depth or columns or parameters or step, not 'heads'",
+    ),
+    "a law of depth": (
+        another("curve_choice", curve="power"),
+        "kind 'curve_choice' is over columns or parameters or step, not 'depth'",
+    ),
+    "a law at 0": (
+        another(
+            "curve_choice", "band_low", "band_mid", over="columns", at=[0, 1], curve="saturating"
+        ),
+        "places of a curve must be above 0",
+    ),
+    "models in a row that are not named": (
+        another("slope", over="parameters"),
+        "over 'parameters' compares models: name them in models.needs",
+    ),
+    "heads like these, of no mean": (
+        {**another("ratio", "band_low", "band_mid"), "generality": "heads"},
+        "generality 'heads' is possible for sign, equivalence, distance_to_null, not 'ratio'",
+    ),
+    "a negative effect": (another("sign", smallest_effect=-1), "greater than or equal to 0"),
+    "a short statement": ({"statement": "Yes."}, "at least 10 characters"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CLAIMS)
+def test_a_claim_that_cannot_be_judged_is_one_line(case: str, conf: Path):
+    changes, expected = BAD_CLAIMS[case]
+    spoil_claim(conf, lambda claim: claim.update(changes))
+    claims_of(conf, "H01")
+    message = refusal(conf=conf)
+    assert message.startswith("conf/claim/H01.yaml: ")
+    assert expected in message
+
+
+@pytest.mark.parametrize("key", ["controls", "against"])
+def test_an_unknown_null_lists_the_nulls(key: str, conf: Path):
+    if key == "controls":
+        spoil_claim(conf, lambda claim: claim.update(controls=["idd"]))
+    else:
+        new = another("distance_to_null", against="idd")
+        spoil_claim(conf, lambda claim: claim.update(new))
+    claims_of(conf, "H01")
+    message = refusal(conf=conf)
+    assert "conf/null: unknown null 'idd'; did you mean 'iid'? allowed: bos-added, " in message
+
+
+def test_an_unknown_claim_or_protocol_lists_the_options(conf: Path):
+    claims_of(conf, "H99")
+    assert "conf/claim: unknown claim 'H99'" in refusal(conf=conf)
+    claims_of(conf, "h01")
+    assert "claims.0" in refusal(conf=conf)
+    spoil_claim(conf, lambda claim: claim.update(protocol="papers"))
+    claims_of(conf, "H01")
+    assert "conf/protocol: unknown protocol 'papers'; did you mean 'paper'?" in refusal(conf=conf)
+
+
+def test_a_claim_has_evidence_where_all_it_reads_is_measured(conf: Path):
+    from attention_wavelets.config.evidence import evidence
+
+    claims_of(conf, "H03", "H09", "R06", "H05B")
+    found = evidence(compose([], conf))
+    assert {name: part["corpus"] for name, part in found.items()} == {
+        "H03": "enwiki-96",
+        "H09": "enwiki-96",
+        "R06": "enwiki-256",
+        "H05B": "",
+    }
+    assert found["H03"]["conditions"] == sorted(
+        ["full", "half", "quarter", "half-prefix", "quarter-prefix", "shuffled"]
+    )
+    assert found["H05B"]["lacking"].startswith(
+        "the study does not measure scale_sensitivity with protocol paper, probe received, "
+        "conditions stride-0.9, stride-0.75, half, "
+    )
+    few = evidence(compose(["protocol.paper.measures=[selectivity,scale_sensitivity]"], conf))
+    assert few["H03"]["corpus"] == "enwiki-96"
+    assert few["H09"]["corpus"] == ""
+    assert "does not measure reconstruction_error with protocol paper" in few["H09"]["lacking"]
+
+
+def test_nulls_are_made_of_what_claims_read_of_trained_models(conf: Path):
+    from attention_wavelets.config.evidence import null_cells
+
+    claims_of(conf, "H02", "H03", "R06", "H05B")
+    cells = list(null_cells(compose([], conf)))
+    assert [(cell.model, cell.corpus, cell.protocol) for cell in cells] == [
+        (model, corpus, protocol)
+        for corpus, protocol in (("enwiki-256", "rigorous"), ("enwiki-96", "paper"))
+        for model in ("smollm2-135m", "minilm-l6")
+    ]
+    by_lag, by_position = cells[0], cells[2]
+    # What a subsampled sequence is compared with is made as well; other conditions are not.
+    assert by_position.conditions == ("full", "half")
+    assert by_position.measures == ("scale_sensitivity",)
+    assert by_position.nulls == ("iid", "permuted-sink-fixed", "sink-random")
+    assert (by_lag.conditions, by_lag.probes) == (("full",), ("lag",))
+    assert by_lag.measures == ("kernel_kl_exponential", "kernel_kl_power")
+    assert by_lag.nulls == ("exponential", "iid", "permuted")
+    # Untrained twins and other input are no signals: nothing is made of them here.
+    claims_of(conf, "H02")
+    assert list(null_cells(compose([], conf))) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "expected"),
+    [
+        ("iid", {"kind": "idd"}, "conf/null/iid.yaml: "),
+        ("iid", {"sink": "keep"}, "conf/null/iid.yaml: unknown key 'sink'"),
+        ("permuted", {"sink": "kept"}, "sink: 'kept' is not allowed; did you mean 'keep'?"),
+        ("exponential", {"match": "width"}, "match: 'width' is not allowed; allowed: mean_lag, "),
+        ("iaaft", {"cutoff": 2}, "cutoff: input should be less than 1"),
+        ("shuffled", {"condition": "shufled"}, "unknown condition 'shufled'; did you mean "),
+    ],
+)
+def test_a_null_that_cannot_be_made_is_one_line(
+    name: str, changes: dict[str, Any], expected: str, conf: Path
+):
+    path = conf / f"null/{name}.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **changes}))
+    spoil_claim(conf, lambda claim: claim.update(controls=[name]))
+    claims_of(conf, "H01")
+    message = refusal(conf=conf)
+    assert message.startswith(f"conf/null/{name}.yaml: ")
+    assert expected in message

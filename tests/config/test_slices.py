@@ -44,9 +44,9 @@ def test_slices_are_one_per_output_of_the_pipeline():
         expected |= {f"measures/{model}/enwiki-256/rigorous"}
     expected |= {
         f"studies/quickstart/{name}"
-        for name in ("aggregate", "facts", "figures", "nearest", "report")
+        for name in ("aggregate", "claims", "facts", "figures", "nearest", "report")
     }
-    assert set(made()) == expected
+    assert set(made()) == expected | NULLS
 
 
 def test_composing_twice_gives_the_same_bytes():
@@ -83,6 +83,12 @@ def test_runtime_and_run_name_are_in_no_slice():
     assert changed("runtime.batch_tokens=64", "runtime.device=cpu", "run.name=variant") == set()
 
 
+# Of trained models only: what claims read of nulls is compared with them.
+NULLS = {
+    f"nulls/{model}/{cell}"
+    for model in ("smollm2-135m", "minilm-l6")
+    for cell in ("enwiki-96/paper", "enwiki-256/rigorous")
+}
 SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min_documents=8")
 
 
@@ -92,8 +98,12 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
         (("figure.dpi=300",), {"studies/quickstart/figures"}),
         (
             ("statistics.confidence=0.9",),
-            {f"studies/quickstart/{stage}" for stage in ("aggregate", "facts", "report")},
+            {f"studies/quickstart/{name}" for name in ("aggregate", "claims", "facts", "report")},
         ),
+        (("statistics.resamples=500",), {"studies/quickstart/claims"}),
+        (("statistics.null_draws=3",), NULLS),
+        (("claim.H01.test.smallest_effect=0.2",), {"studies/quickstart/claims"}),
+        (("null.iid.seed=3",), NULLS | {"studies/quickstart/claims"}),
         (("study.title=Other",), {"studies/quickstart/report"}),
         (
             SMALL,
@@ -110,7 +120,8 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
         (
             ("protocol.paper.wavelet.name=db4",),
             {f"measures/{m}/{c}/paper" for m in MODELS for c in ("enwiki-96", "enwiki-256")}
-            | {"studies/quickstart/figures", "studies/quickstart/report"},
+            | {f"nulls/{m}/enwiki-96/paper" for m in ("smollm2-135m", "minilm-l6")}
+            | {f"studies/quickstart/{name}" for name in ("claims", "figures", "report")},
         ),
     ],
 )
@@ -175,7 +186,8 @@ def test_composing_imports_nothing_heavy():
         "from attention_wavelets.config.lock import read_lock\n"
         "from attention_wavelets.config.slices import slices\n"
         "from attention_wavelets.config.sources import stage_sources\n"
-        "slices(compose()), stage_sources('measure_heads')\n"
+        # To know the measures that claims name is to import what measures.
+        "slices(compose(['study.claims=[]'])), stage_sources('measure_heads')\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(

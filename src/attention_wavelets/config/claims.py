@@ -59,7 +59,7 @@ class IaaftNull(Strict):
     kind: Literal["iaaft"]
     says: Annotated[str, Field(min_length=1)]
     iterations: Count = 100
-    cut_off: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    cutoff: Annotated[float, Field(gt=0, lt=1)] = 0.05
     seed: Seed = 0
 
 
@@ -140,7 +140,9 @@ _SHAPES: dict[str, tuple[int, int, tuple[str, ...]]] = {
 # What the points of a kind can be.
 _TREND_OVER = ("depth", "columns", "parameters", "step")
 _OVER: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(("slope", "rank_trend", "change_point", "curve_choice"), _TREND_OVER),
+    **dict.fromkeys(("slope", "rank_trend", "change_point"), _TREND_OVER),
+    # Laws of growth are those of something above 0, which relative depth is not.
+    "curve_choice": _TREND_OVER[1:],
     "spread": ("depth", "heads"),
 }
 
@@ -192,6 +194,8 @@ class ClaimTest(Strict):
         for name in {"curve", "against", "least_diversity"} & set(own):
             if getattr(self, name) is None:
                 raise ValueError(f"kind '{self.kind}' needs the setting '{name}'")
+        if self.kind == "curve_choice" and min(self.at, default=1.0) <= 0:
+            raise ValueError("places of a curve must be above 0")
         if self.over not in _OVER.get(self.kind, ("depth",)):
             raise ValueError(
                 f"kind '{self.kind}' is over {' or '.join(_OVER.get(self.kind, ('depth',)))}, "

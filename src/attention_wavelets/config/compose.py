@@ -466,7 +466,8 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
             if column.condition not in conditions:
                 raise unknown_name("condition", column.condition, conditions, where)
         levels = {offered[claim.protocol][c.measure] for c in claim.columns()}
-        if len(levels - {"head", "pair_of_conditions"}) + bool(levels & {"head"}) > 1:
+        of_heads = {"head", "pair_of_conditions"}
+        if len(levels - of_heads) + bool(levels & of_heads) > 1:
             raise PipelineError(
                 f"measures of different levels in one test: {', '.join(sorted(levels))}",
                 where,

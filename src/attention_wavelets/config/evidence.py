@@ -28,15 +28,16 @@ class NullCell:
 def evidence(experiment: Experiment) -> dict[str, dict[str, Any]]:
     """Claim -> the corpus whose measurement decides it, or why there is none.
 
-    The first measurement of the study counts that has the claim's protocol, probe and conditions.
+    The first measurement of the study counts that has the claim's measures, probe and conditions.
     """
     found = {}
     for name, claim in experiment.claim.items():
         cell = _measurement(experiment, claim)
         conditions = ", ".join(dict.fromkeys(c.condition for c in claim.columns()))
+        measures = ", ".join(dict.fromkeys(c.measure for c in claim.columns()))
         lacking = (
-            f"the study does not measure protocol {claim.protocol}, probe {claim.probe}, "
-            f"conditions {conditions}"
+            f"the study does not measure {measures} with protocol {claim.protocol}, probe "
+            f"{claim.probe}, conditions {conditions}"
         )
         found[name] = {
             "corpus": cell.corpus if cell else "",
@@ -48,9 +49,12 @@ def evidence(experiment: Experiment) -> dict[str, dict[str, Any]]:
 
 def _measurement(experiment: Experiment, claim: Claim) -> Measurement | None:
     needed = {column.condition for column in claim.columns()}
+    measures = {column.measure for column in claim.columns()}
     for cell in experiment.study.measurements:
+        taken = experiment.protocol[cell.protocol].measures
         if (
             cell.protocol == claim.protocol
+            and (taken == ["all"] or measures <= set(taken))
             and claim.probe in cell.probes
             and needed <= set(cell.conditions)
         ):

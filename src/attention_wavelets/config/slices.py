@@ -46,8 +46,10 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     return made | _nulls(experiment) | _study(experiment)
 
 
-def _plain(value: BaseModel) -> dict[str, Any]:
-    return value.model_dump(mode="json")
+def _plain(
+    value: BaseModel, *, include: set[str] | None = None, exclude: set[str] | None = None
+) -> dict[str, Any]:
+    return value.model_dump(mode="json", include=include, exclude=exclude)
 
 
 def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
@@ -203,6 +205,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
         if any((found := _facts(experiment, corpus)).values())
     ]
     claims = {name: _plain(claim) for name, claim in experiment.claim.items()}
+    intervals = _plain(experiment.statistics, include={"confidence", "min_documents"})
     return {
         f"{folder}/claims": {
             "claims": claims,
@@ -222,9 +225,10 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 name: {"of": getattr(experiment.model[name].source, "of", "")}
                 for name in study.models
             },
-            "statistics": _plain(experiment.statistics),
+            # The tables of nulls hold their draws; how many there are stands in their own slices.
+            "statistics": _plain(experiment.statistics, exclude={"null_draws"}),
         },
-        f"{folder}/facts": {"cells": facts, "statistics": _plain(experiment.statistics)},
+        f"{folder}/facts": {"cells": facts, "statistics": intervals},
         f"{folder}/aggregate": {
             "cells": cells,
             "headline": headline,
@@ -234,7 +238,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 for m in [experiment.model[name]]
             },
             "scales": scales,
-            "statistics": _plain(experiment.statistics),
+            "statistics": intervals,
             "tokens": experiment.corpus[head.corpus].sequences.tokens,
         },
         f"{folder}/nearest": {
@@ -273,6 +277,6 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "conditions": {n: _plain(c) for n, c in experiment.condition.items()},
             "measurements": [_plain(cell) for cell in study.measurements],
             "protocol": _plain(experiment.protocol[head.protocol]),
-            "statistics": _plain(experiment.statistics),
+            "statistics": intervals,
         },
     }

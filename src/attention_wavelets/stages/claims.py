@@ -135,6 +135,10 @@ def _outcomes(
     models, lacking = _models(case.claim, config, manifests)
     if lacking or case.lacking:
         return [], lacking or case.lacking
+    silent = [model for model in models if not tables.has(case, model)]
+    models = [model for model in models if model not in silent]
+    if not models or (silent and case.claim.together):
+        return [], f"probe {case.claim.probe} has no signals in {', '.join(silent)}"
     if case.claim.together:
         places = np.array([_place(case.claim.test.over, manifests[model]) for model in models])
         subject = Subject(tuple(tables.panel(case, model) for model in models), places)
@@ -246,6 +250,12 @@ class _Tables:
         frame = self._read(folder / f"{self._table(case)}.parquet")
         return _panel(frame[frame["probe"] == case.claim.probe], columns or case.claim.columns())
 
+    def has(self, case: _Case, model: str) -> bool:
+        """Whether the claim's probe has signals in a model: some are for causal ones."""
+        folder = self.measures[model, case.corpus, case.claim.protocol]
+        frame = self._read(folder / f"{self._table(case)}.parquet")
+        return bool((frame["probe"] == case.claim.probe).any())
+
     def null_panels(self, case: _Case, null: str, model: str) -> Iterator[Panel]:
         """The same of every draw of a signal-level null; nothing where there is none."""
         folder = self.nulls.get((model, case.corpus, case.claim.protocol))
@@ -327,9 +337,11 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
             "reason": f"{lacking[:1].upper()}{lacking[1:]}.",
             "would_change": "",
         }
+    # The claim speaks of every model, so the one that bears it out least decides.
+    weakest = sorted(outcomes, key=lambda outcome: _doubt(case, outcome), reverse=True)
     decides = next(
-        (o for o in outcomes if (o.judged.literal, o.judged.controlled) == (literal, controlled)),
-        next(o for o in outcomes if o.judged.controlled == controlled),
+        (o for o in weakest if (o.judged.literal, o.judged.controlled) == (literal, controlled)),
+        next(o for o in weakest if o.judged.controlled == controlled),
     )
     judged, null = decides.judged, _nearest(decides.judged)
     others = len(outcomes) - 1
@@ -341,7 +353,7 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         "high": judged.estimate.high,
         "n": judged.estimate.n,
         "documents": judged.estimate.documents,
-        "p": one_sided_p(judged.estimate, case.claim.test),
+        "p": one_sided_p(weakest[0].judged.estimate, case.claim.test),
         "null_value": math.nan if null is None else null.value,
         "null": "" if null is None else null.name,
         "reference": case.claim.reference,
@@ -350,6 +362,12 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         "reason": f"{decides.model}: {judged.reason}{more}",
         "would_change": judged.would_change,
     }
+
+
+def _doubt(case: _Case, outcome: _Outcome) -> float:
+    """p of the claim's own number; the largest doubt is that of a model without an interval."""
+    p = one_sided_p(outcome.judged.estimate, case.claim.test)
+    return math.inf if math.isnan(p) else p
 
 
 _NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "null_value")

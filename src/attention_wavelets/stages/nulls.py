@@ -19,7 +19,7 @@ from pydantic import TypeAdapter
 from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.measured import Measured
-from attention_wavelets.measures.protocols import LayerSignals
+from attention_wavelets.measures.protocols import LayerSignals, protocol_measures
 from attention_wavelets.nulls.registry import get_null
 from attention_wavelets.nulls.seeds import child
 from attention_wavelets.nulls.surrogates import Axis, Surrogates
@@ -33,6 +33,7 @@ _PROTOCOL: TypeAdapter[Any] = TypeAdapter(Protocol)
 HEAD_SETS = "head_sets"
 # Settings of a null that are no options of its function.
 _NO_OPTIONS = ("kind", "says", "seed")
+_KEYS = ("null", "draw", "condition", "reference", "probe")
 
 
 def measure_nulls(config: Mapping[str, Any], signals: Path, heads: Path, layers: Path) -> None:
@@ -52,12 +53,16 @@ def measure_nulls(config: Mapping[str, Any], signals: Path, heads: Path, layers:
     """
     protocol = _PROTOCOL.validate_python(config["protocol"])
     with table_writer(heads) as head_rows, table_writer(layers) as layer_rows:
+        made = 0
         for condition in config["conditions"]:
             reference = protocol.reference if condition in config["scaled"] else ""
             for probe in config["probes"]:
-                _measure(
+                made += _measure(
                     config, signals, (condition, reference, probe), protocol, head_rows, layer_rows
                 )
+        if not made:
+            # Columns without a row: a table all the same, in which the claims find no draw.
+            _append_nothing(head_rows, layer_rows, protocol)
 
 
 def _measure(
@@ -67,35 +72,36 @@ def _measure(
     protocol: Any,
     head_rows: TableWriter,
     layer_rows: TableWriter,
-) -> None:
+) -> int:
+    """Write the rows of one condition and probe, and return how many tables of a layer it took."""
     condition, reference, probe = where
+    made = 0
     with ExitStack() as opened:
         group = opened.enter_context(open_group(store, condition))
         full = opened.enter_context(open_group(store, reference)) if reference else None
         if probe not in group:
             # A probe for causal models has no signal in a bidirectional one.
-            return
+            return 0
         for part in (group, full):
             if part is not None:
                 read_whole(part, {probe})
-        documents = group["document"].values
         kind = str(config["probes"][probe]["kind"])
         axis = Axis(kind, bool(group.attrs["causal"]))
         everything = list(layer_signals(group, full, probe, protocol))
+        # A mean signal stands in the row of the first of its sequences.
+        documents = group["document"].values[:: protocol.average_sequences]
+        documents = documents[: len(everything[0].signals)]
         for number in range(len(everything)):
             for name, null in config["nulls"].items():
-                for draw, made, unmatched in _draws(
+                for draw, surrogate, unmatched in _draws(
                     config, name, null, where, number, everything, axis
                 ):
-                    frame, whole = layer_table(made, protocol)
-                    keys = {
-                        "null": name,
-                        "draw": np.int16(draw),
-                        "condition": condition,
-                        "reference": reference,
-                        "probe": probe,
-                    }
+                    made += 1
+                    frame, whole = layer_table(surrogate, protocol)
+                    named = (name, np.int16(draw), condition, reference, probe)
+                    keys = dict(zip(_KEYS, named, strict=True))
                     _append(head_rows, layer_rows, keys, documents, number, frame, whole, unmatched)
+    return made
 
 
 def _draws(
@@ -175,6 +181,14 @@ def _head_set(
     assert signals is not None, "every layer has signals"
     layer = layers[number]
     return LayerSignals(signals, layer.lags, gathered("reference"), layer.reference_lags)
+
+
+def _append_nothing(head_rows: TableWriter, layer_rows: TableWriter, protocol: Any) -> None:
+    measures = protocol_measures(protocol)
+    for rows, levels in ((head_rows, ("head", "pair_of_conditions")), (layer_rows, ("layer",))):
+        head = ["head"] if rows is head_rows else []
+        keys = [*_KEYS, "layer", "sequence", "document", *head, "unmatched"]
+        rows.append(pd.DataFrame(columns=[*keys, *(m.name for m in measures if m.level in levels)]))
 
 
 def _append(
