@@ -92,7 +92,7 @@ def columns(path):
 
 
 def test_every_file_of_a_run_is_documented(finished, documented):
-    slices = r"(?:models|corpora|sequences|signals|measures|studies)/.+\.json"
+    slices = r"(?:models|corpora|sequences|signals|measures|nulls|studies)/.+\.json"
     rest = [slices, r"logs/.+", r"signals/[^/]+/\.[^/]+\.work/.+"]
     patterns = [*map(pattern, documented), *rest]
     files = [p for p in finished.results.rglob("*") if p.is_file()]
@@ -114,7 +114,7 @@ def test_every_column_of_a_run_is_documented(finished, documented):
         assert files, f"the run wrote no {name}"
         check(names, sorted({column for path in files for column in columns(path)}))
         checked += 1
-    assert checked == 17
+    assert checked == 21
 
 
 def test_an_undocumented_column_is_noticed():

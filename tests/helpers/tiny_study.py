@@ -17,7 +17,16 @@ import yaml
 
 from helpers.tiny_models import save_model
 
-__all__ = ["DOCUMENTS", "MODELS", "ROOT", "TOKENS", "Project", "make_inputs", "make_project"]
+__all__ = [
+    "CLAIMS",
+    "DOCUMENTS",
+    "MODELS",
+    "ROOT",
+    "TOKENS",
+    "Project",
+    "make_inputs",
+    "make_project",
+]
 
 ROOT = Path(__file__).parents[2]
 MODELS = ("tiny-llama", "tiny-bert")
@@ -90,6 +99,9 @@ class Project:
         return Project(folder)
 
 
+# With nulls of signals and input, without a measurement, and without its models.
+CLAIMS = ["H01", "H03", "H09", "H11", "H22", "R13", "H07"]
+
 FACTS = ["rotary_usage", "value_norm", "logit_variance", "logit_lags", "locality", "sink"]
 FACTS += ["row_entropy"]
 
@@ -100,7 +112,9 @@ _MESSAGES = {
     "Build corpus ": "build_corpus",
     "Cut ": "encode_sequences",
     "Extract signals of ": "extract_signals",
+    "Measure nulls of ": "measure_nulls",
     "Measure ": "measure_heads",
+    "Judge the claims": "judge_claims",
     "Join the measures": "aggregate_study",
     "Average the facts": "summarise_facts",
     "Compare with ": "compare_tables",
@@ -175,6 +189,7 @@ def _configuration(inputs: Path) -> dict[str, Any]:
                 }
             ],
             "headline": {"corpus": "tiny", "protocol": "paper"},
+            "claims": CLAIMS,
             "facts": [{"corpus": "tiny", "conditions": ["full"], "facts": FACTS}],
             "figures": yaml.safe_load((ROOT / "conf/study/quickstart.yaml").read_text())["figures"],
         },

@@ -10,15 +10,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from helpers.tiny_study import MODELS, ROOT, Project
+from helpers.tiny_study import CLAIMS, MODELS, ROOT, Project
 
 # Snakemake plans settings files by need; what is promised is about everything else.
-AGGREGATION = {"aggregate_study", "compare_tables", "plot_study", "write_report"}
+AGGREGATION = {
+    *("aggregate_study", "compare_tables", "judge_claims", "plot_study", "write_report"),
+}
 
 
 def work(plan: dict[str, set[str]]) -> dict[str, set[str]]:
     """A plan without the settings files."""
     return {rule: jobs for rule, jobs in plan.items() if rule != "write_slice"}
+
+
+def nulls(*models: str) -> set[str]:
+    return {f"Measure nulls of {m} on tiny, protocol paper" for m in models}
 
 
 def chain(*models: str) -> dict[str, set[str]]:
@@ -28,6 +34,8 @@ def chain(*models: str) -> dict[str, set[str]]:
         "encode_sequences": {f"Cut tiny into tokens of {m}" for m in models},
         "extract_signals": {f"Extract signals of {m} on tiny" for m in models},
         "measure_heads": {f"Measure {m} on tiny, protocol paper" for m in models},
+        "measure_nulls": nulls(*models),
+        "judge_claims": {"Judge the claims"},
         "aggregate_study": {"Join the measures of every model"},
         "summarise_facts": {"Average the facts of every head"},
         "compare_tables": {"Compare with the published tables"},
@@ -48,10 +56,11 @@ def test_a_fresh_project_plans_every_job_once(tiny_project: Project):
     plan = tiny_project.plan()
     assert work(plan) == {**chain(*MODELS), "build_corpus": {"Build corpus tiny"}}
     settings = {"corpora/tiny/build"}
-    stages = ("aggregate", "facts", "figures", "nearest", "report")
+    stages = ("aggregate", "claims", "facts", "figures", "nearest", "report")
     settings |= {f"studies/tiny/{name}" for name in stages}
     for model in MODELS:
         settings |= {f"models/{model}/fetch", f"measures/{model}/tiny/paper"}
+        settings |= {f"nulls/{model}/tiny/paper"}
         settings |= {f"sequences/{model}/tiny", f"signals/{model}/tiny"}
     assert plan["write_slice"] == {f"Settings of {name}" for name in settings}
 
@@ -82,7 +91,7 @@ def test_intervals_rerun_the_aggregation_only(finished: Project):
 
 def test_a_protocol_edit_runs_no_model(finished: Project):
     plan = work(finished.plan_with("protocol.paper.wavelet.name=db4"))
-    assert set(plan) == {"measure_heads", *AGGREGATION}
+    assert set(plan) == {"measure_heads", "measure_nulls", *AGGREGATION}
     assert plan["measure_heads"] == chain(*MODELS)["measure_heads"]
 
 
@@ -94,7 +103,39 @@ def test_an_edit_of_one_model_reruns_that_model_only(copied: Project):
 def test_a_new_model_runs_that_model_only(copied: Project):
     copied.yaml("model/tiny-twin").write_text(yaml.safe_dump(TWIN))
     copied.change("study/tiny", "- tiny-bert\n", "- tiny-bert\n- tiny-twin\n")
-    assert work(copied.plan()) == chain("tiny-twin")
+    # Nulls are made of trained models' signals; a twin is one itself.
+    expected = chain("tiny-twin")
+    del expected["measure_nulls"]
+    assert work(copied.plan()) == expected
+
+
+def test_a_claim_more_judges_again_and_makes_its_nulls(finished: Project):
+    """H23 reads a measure more, and its null is there: all nulls of a cell are one job."""
+    chosen = ",".join(CLAIMS)
+    plan = work(finished.plan_with(f"study.claims=[{chosen},H23]"))
+    assert set(plan) == {"measure_nulls", "judge_claims", "write_report"}
+    assert plan["measure_nulls"] == nulls(*MODELS)
+    # One that needs no signals but those there are is only judged.
+    plan = work(finished.plan_with(f"study.claims=[{chosen},H02]"))
+    assert set(plan) == {"judge_claims", "write_report"}
+
+
+def test_settings_of_a_claim_judge_again_and_measure_nothing(finished: Project):
+    for setting in ("claim.H01.test.smallest_effect=0.2", "statistics.resamples=500"):
+        assert set(work(finished.plan_with(setting))) == {"judge_claims", "write_report"}
+
+
+def test_settings_of_a_null_make_it_again(finished: Project):
+    plan = work(finished.plan_with("null.iid.seed=1"))
+    assert set(plan) == {"measure_nulls", "judge_claims", "write_report"}
+
+
+def test_a_study_without_claims_plans_no_nulls(tiny_project: Project):
+    plan = work(tiny_project.plan_with("study.claims=[]"))
+    expected = {**chain(*MODELS), "build_corpus": {"Build corpus tiny"}}
+    for rule in ("measure_nulls", "judge_claims"):
+        del expected[rule]
+    assert plan == expected
 
 
 def test_a_model_less_runs_the_aggregation_only(finished: Project):
@@ -199,7 +240,11 @@ def test_planning_needs_no_heavy_package(tiny_project: Project, tmp_path: Path):
     """Stand-ins that break on import lie in front of the real packages."""
     for name in ("torch", "transformers", "matplotlib", "pywt"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('planning imports {name}')\n")
-    done = tiny_project.snakemake("-n", PYTHONPATH=str(tmp_path))
+    # Measures, which need numpy and pywt, are only asked where claims name some.
+    paths = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = tiny_project.snakemake(
+        "-n", "--config", "hydra=study=tiny study.claims=[]", PYTHONPATH=paths
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Draw the figures" in done.stdout + done.stderr
     # The stand-ins do stand in front.
@@ -223,7 +268,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 11
+    assert len(found) == 13
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"
@@ -240,7 +285,7 @@ def test_every_rule_that_computes_says_how_much_memory_it_needs():
 def test_only_extraction_runs_apart_from_this_machine():
     """Local rules are those that fetch or take seconds; a cluster gets the rest."""
     away = {name for name, text in rules().items() if "localrule: True" not in text}
-    assert away == {"encode_sequences", "extract_signals", "measure_heads"}
+    assert away == {"encode_sequences", "extract_signals", "measure_heads", "measure_nulls"}
 
 
 def test_the_workflow_has_captions_for_every_figure():
