@@ -16,6 +16,7 @@ from attention_wavelets.measures.measured import Measured, averaged
 from attention_wavelets.measures.registry import Measure
 from attention_wavelets.measures.registry_paper import paper_measures
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
+from attention_wavelets.measures.rotary_band import measure_band
 
 __all__ = ["KINDS", "Kind", "LayerSignals", "kind_of", "protocol_measures", "rows_by_lag"]
 
@@ -37,6 +38,8 @@ class LayerSignals:
     logits, frequency, usage
         Facts of the layer, or None: power of logits by lag (sequence, head, frequency), cycles
         per token (pair,), strength of each rotary pair (sequence, head, pair).
+    base, length
+        Rotary base and longest sequence that the model states, or None.
     """
 
     signals: Array
@@ -47,6 +50,8 @@ class LayerSignals:
     logits: Array | None = None
     frequency: Array | None = None
     usage: Array | None = None
+    base: float | None = None
+    length: int | None = None
 
     @property
     def kernels(self) -> Array:
@@ -120,7 +125,10 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
 def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
     by_lag = layer.lags is not None
     measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
-    return measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    measured = measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    usage = layer.usage if by_lag else None
+    count = len(layer.signals)
+    return measured.merge(measure_band(usage, layer.frequency, layer.base, layer.length, count))
 
 
 def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:

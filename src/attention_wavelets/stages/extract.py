@@ -565,7 +565,7 @@ def _attributes(
     return {
         **{key: manifest[key] for key in facts},
         "corpus": config["corpus"],
-        "causal": manifest["facts"]["causal"],
+        **{key: manifest["facts"][key] for key in ("causal", "rotary_base", "max_positions")},
         "tokenizer": tokenizer.get("tokenizer", ""),
         "special_tokens": tokenizer.get("special_tokens", ""),
         "code_version": __version__,
