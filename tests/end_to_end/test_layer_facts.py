@@ -1,4 +1,4 @@
-"""Facts of queries and keys reach the tables of protocol `rigorous` through a real store."""
+"""Facts of queries, keys and weights reach the tables of protocol `rigorous` through a store."""
 
 from __future__ import annotations
 
@@ -71,3 +71,47 @@ def test_a_model_without_rotary_positions_says_so(finished: Project, bert):
     layers = by_lag(bert["layers"])
     assert layers["rotary_band_index"].isna().all()
     assert layers["reason"].str.contains("rotary: rotary_band_index rotary_band_ratio").all()
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_signed_kernels_are_those_of_the_stored_signals_and_couplings(
+    finished: Project, name: str, request: pytest.FixtureRequest
+):
+    """From attention by lag as it was before it was divided by its sum."""
+    layers = by_lag(request.getfixturevalue(name)["layers"])
+    layers = layers.set_index(["sequence", "layer"]).sort_index()
+    with open_group(store(finished, f"tiny-{name}"), "full") as group:
+        assert group["coupling"].dims == ("sequence", "layer", "head", "direction")
+        assert group["coupling"].shape == (COUNT, 2, 4, 8)
+        kernels = group["lag"].values * group["lag_mass"].values[..., None]
+        coupling = group["coupling"].values
+    kappa = np.einsum("slhr,slht->slrt", coupling, kernels)
+    parts = np.einsum("slhr,slht->slr", np.abs(coupling), kernels).sum(axis=-1)
+    own = sum(
+        np.abs(coupling[:, :, r // 2, r]) * kernels[:, :, r // 2].sum(axis=-1) for r in range(8)
+    )
+    size = np.abs(kappa).sum(axis=(-1, -2))
+    for column, expected in (
+        ("mean_share", np.abs(kappa.sum(axis=-1)).sum(axis=-1) / size),
+        ("cancellation", 1 - size / parts),
+        ("own_share", own / parts),
+    ):
+        found = layers[f"signed_{column}"].to_numpy().reshape(COUNT, 2)
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+    assert (size < 0.99 * parts).all()
+
+
+def test_couplings_are_summarised_without_an_error_over_sequences(finished: Project):
+    table = pd.read_parquet(finished.results / "studies/tiny/facts.parquet")
+    mine = table[(table["number"] == "coupling") & (table["model"] == "tiny-llama")]
+    assert len(mine) == 2 * 4 * 8
+    assert mine["axis"].eq("direction").all()
+    # A float32 number averaged with itself in float64.
+    assert (mine["se"] <= 1e-12 * mine["mean"].abs()).all()
+
+
+def test_signals_by_position_have_no_signed_kernels(llama):
+    layers = llama["layers"]
+    received = layers[layers["probe"] == "received"]
+    assert received["signed_mean_share"].isna().all()
+    assert received["reason"].str.contains(r"axis: .*signed_mean_share").all()

@@ -369,6 +369,7 @@ FactName = Literal[
     "sink",
     "row_entropy",
     "repeats",
+    "value_output",
 ]
 
 

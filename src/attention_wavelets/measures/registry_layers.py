@@ -6,7 +6,7 @@ import math
 
 from attention_wavelets.measures.registry import Measure
 
-__all__ = ["band_measures"]
+__all__ = ["band_measures", "signed_measures"]
 
 _INF = math.inf
 
@@ -44,4 +44,74 @@ def band_measures() -> list[Measure]:
             "Whether base and training length say where the band is.",
             "layer",
         ),
+    ]
+
+
+def signed_measures() -> list[Measure]:
+    """What the heads of a layer do together, with the sign of what they write."""
+    kernel = "kappa_r(tau) = sum_h c_hr k_h(tau)"
+    lost = (
+        "the fact `value_output` is not there, or the weights of this family are not known "
+        "(weights); the signal is not by lag (axis)"
+    )
+    none = f"{lost}; the heads cancel at every lag (power)"
+    described: list[tuple[str, str, tuple[float, float], str, str, str, str, str]] = [
+        (
+            "mean_share",
+            "share",
+            (0, 1),
+            "the layer averages more; 0: it sums to zero, as a wavelet must",
+            f"sum_r |sum_tau kappa_r| / sum_r sum_tau |kappa_r|, {kernel}, c_hr = u_r' W_O^h "
+            "W_V^h v_r, k_h = attention by lag (its mass counts)",
+            "ours; r: the two leading singular pairs (u, v) of each head's W_O^h W_V^h; norm "
+            "layers are left aside",
+            none,
+            "1 for a layer that is low-pass like a single head.",
+        ),
+        (
+            "cancellation",
+            "share",
+            (0, 1),
+            "heads cancel one another more",
+            "1 - sum_r sum_tau |kappa_r| / sum_r sum_h |c_hr| sum_tau k_h",
+            "ours",
+            f"{lost}; no head has mass or weight (power)",
+            "How much of what heads write is undone by others at the same lag.",
+        ),
+        (
+            "own_share",
+            "share",
+            (0, 1),
+            "a direction is one head's own business",
+            "sum_r |c_h(r)r| sum_tau k_h(r) / sum_r sum_h |c_hr| sum_tau k_h, h(r) the head whose "
+            "pair r is",
+            "ours",
+            f"{lost}; no head has mass or weight (power)",
+            "Near 1 heads write side by side, and signed kernels are those of single heads.",
+        ),
+        (
+            "band_pass_share",
+            "share",
+            (0, 1),
+            "more of the layer is band-pass",
+            "share of directions, weighted by sum_tau |kappa_r|, whose power at frequency 0 is "
+            "below half of its peak",
+            "ours; 8 points per lag; half power (3 dB) is the usual edge of a band",
+            none,
+            "How much of the layer passes a band that leaves out the mean.",
+        ),
+        (
+            "peak_frequency",
+            "cycles/token",
+            (0, 0.5),
+            "the layer passes faster variation best",
+            "argmax of |K_r|^2, mean over directions weighted by sum_tau |kappa_r|",
+            "ours; the lowest of equal peaks",
+            none,
+            "0 where every direction is low-pass.",
+        ),
+    ]
+    return [
+        Measure(f"signed_{name}", unit, bounds, larger, formula, source, undefined, words, "layer")
+        for name, unit, bounds, larger, formula, source, undefined, words in described
     ]

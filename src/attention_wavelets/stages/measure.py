@@ -211,7 +211,7 @@ def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:
 
 
 def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
-    """What was extracted of logits and rotary pairs; of signals by lag only."""
+    """What was extracted of logits, rotary pairs and weights; of signals by lag only."""
     if group[probe].dims[-1] != LAG_AXIS:
         return {}
     found: dict[str, np.ndarray] = {}
@@ -222,6 +222,9 @@ def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
         norms = (group[name][:, layer, :, :-1].values for name in ("query_norm", "key_norm"))
         found["usage"] = np.prod(list(norms), axis=0)
         found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
+    if "coupling" in group:
+        found["coupling"] = group["coupling"][:, layer].values
+        found["mass"] = group[f"{probe}_mass"][:, layer].values
     return found
 
 
