@@ -91,7 +91,7 @@ class Project:
 
 
 FACTS = ["rotary_usage", "value_norm", "logit_variance", "logit_lags", "locality", "sink"]
-FACTS += ["row_entropy"]
+FACTS += ["row_entropy", "value_output"]
 
 # What the message of a rule starts with.
 _MESSAGES = {

@@ -81,7 +81,7 @@ def _measure(
         documents = group["document"].values
         kind = str(config["probes"][probe]["kind"])
         axis = Axis(kind, bool(group.attrs["causal"]))
-        everything = list(layer_signals(group, full, probe, protocol))
+        everything = list(layer_signals(group, full, probe, protocol, {}))
         for number in range(len(everything)):
             for name, null in config["nulls"].items():
                 for draw, made, unmatched in _draws(
