@@ -72,6 +72,19 @@ WORKED: tuple[tuple[str, str, str], ...] = (
     ("bank_collapse", "full", "0 if heads were one shape at several scales"),
     ("bank_rank", "full", "different kernels among the 9 or 12 heads of a layer"),
     ("bank_octave_coverage", "full", "1: all octaves evenly"),
+    ("signed_mean_share", "full", "1: the heads of a layer together are an average"),
+    ("signed_cancellation", "full", "of what heads write is undone by others at the same lag"),
+    ("signed_own_share", "full", "1 if no head touched the directions of the others"),
+    (
+        "signed_band_pass_share",
+        "full",
+        "of what a layer does leaves the mean out: little, but nothing in fresh weights",
+    ),
+    (
+        "rotary_band_ratio",
+        "full",
+        "1 where base and training length put the band; fresh weights: a draw of lots",
+    ),
     ("rotary_excess_mean", "full", "power at the head's own rotary frequencies, beyond others"),
     ("rotary_excess_logits_mean", "full", "the same before the softmax"),
 )

@@ -103,7 +103,7 @@ class Project:
 CLAIMS = ["H01", "H03", "H09", "H11", "H22", "R13", "H07"]
 
 FACTS = ["rotary_usage", "value_norm", "logit_variance", "logit_lags", "locality", "sink"]
-FACTS += ["row_entropy"]
+FACTS += ["row_entropy", "value_output"]
 
 # What the message of a rule starts with.
 _MESSAGES = {

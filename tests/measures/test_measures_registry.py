@@ -53,7 +53,7 @@ def test_a_name_given_twice_is_refused(protocol):
 
 
 UNITS = {"nats", "share", "ratio", "1", "positions", "cycles/token", "tokens", "tokens^2"}
-UNITS |= {"octaves", "heads"}
+UNITS |= {"octaves", "heads", "pairs"}
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

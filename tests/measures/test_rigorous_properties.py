@@ -29,7 +29,7 @@ from attention_wavelets.measures.rigorous import (
     measure_rotary,
     measure_signals,
 )
-from attention_wavelets.measures.rotary_power import predicted_band, rotary_excess
+from attention_wavelets.measures.rotary_power import rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
     WAVELETS,
@@ -338,14 +338,6 @@ def test_rotary_excess_finds_planted_frequencies_and_nothing_in_noise():
     assert (nothing.p <= 0.1).mean() == pytest.approx(0.1, abs=0.03)
     few = rotary_excess(noise[:3], 1 / 128, frequency[:3], usage[:3, :3], 99, 0)
     assert np.isnan(few.excess).all()
-
-
-@pytest.mark.parametrize(
-    ("pairs", "base", "length", "expected"),
-    [(8, 1e4, 2048, 5.5), (16, 1e4, 2048, 11.0), (64, 5e5, 8192, 37.6), (128, 1e4, 8192, 107)],
-)
-def test_predicted_band_of_known_models(pairs, base, length, expected):
-    assert predicted_band(pairs, base, length) == pytest.approx(expected, abs=0.5)
 
 
 @common

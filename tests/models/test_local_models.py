@@ -104,6 +104,10 @@ def test_model_has_the_dtype_and_attention_asked_for(tiny_llama, model_at):
     manifest = fetch_model("tiny", model_at(tiny_llama, dtype="bfloat16"))
     model = load_model(manifest, attn_implementation="eager")
     assert {p.dtype for p in model.parameters()} == {torch.bfloat16}
+    # As with transformers itself: rounded frequencies would rotate far positions elsewhere.
+    tables = [b for name, b in model.named_buffers() if name.endswith("inv_freq")]
+    assert tables
+    assert {table.dtype for table in tables} == {torch.float32}
     assert model.config._attn_implementation == "eager"
 
 

@@ -82,6 +82,11 @@ def test_a_record_cannot_be_changed(registry: Registry):
         record.name = "other"
 
 
+def test_a_fact_is_read_from_rows_or_from_weights_and_not_from_both():
+    for fact in FACTS.values():
+        assert (fact.make is None) != (fact.weights is None)
+
+
 def test_measures_have_one_name_each():
     measures = paper_measures(PAPER)
     assert list(by_name(measures)) == [measure.name for measure in measures]

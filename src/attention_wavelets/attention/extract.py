@@ -18,7 +18,10 @@ from attention_wavelets.attention.rotary import Rotary, rotary_of
 from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["Batch", "reduce_attention", "run_batch", "split", "token_inputs"]
+__all__ = ["Batch", "OfWeights", "reduce_attention", "run_batch", "split", "token_inputs"]
+
+# (fact, name of an attention module) -> its numbers, (head, ...).
+OfWeights = dict[tuple[str, str], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ def run_batch(
     chunk_bytes: int | None = None,
     label: str = "model",
     first: int = 0,
+    known: OfWeights | None = None,
 ) -> Batch:
     """Run sequences of equal length and reduce every layer's attention on the way.
 
@@ -128,6 +132,9 @@ def run_batch(
         As for `capturing`.
     label, first
         Name of the model and number of the first sequence, for errors.
+    known
+        Facts of weights by (fact, layer); those that are missing are added. One dictionary for all
+        batches of a model, so that each is computed once.
 
     Raises
     ------
@@ -137,15 +144,22 @@ def run_batch(
     facts = facts or {}
     positions = ids.shape[1]
     shape = Shape(positions, positions, causal, *repeats)
+    known = {} if known is None else known
     rotary: dict[str, Rotary] = {}
+    heads: dict[str, int] = {}
 
     def make(name: str, call: Call) -> dict[str, Any]:
         if name not in rotary:
             size = 0 if call.query is None else call.query.shape[-1]
             rotary.update(rotary_of(model, {name: call.module}, size))
+        heads[name] = call.heads
         return {
             **{("probe", key): spec.reducer(shape) for key, spec in probes.items()},
-            **{("fact", key): spec.make(shape, rotary[name]) for key, spec in facts.items()},
+            **{
+                ("fact", key): spec.make(shape, rotary[name])
+                for key, spec in facts.items()
+                if spec.make is not None
+            },
             "finite": Received(shape),
         }
 
@@ -164,11 +178,22 @@ def run_batch(
         totals = _stack(made["probe", key].finalize() for made in found.values())
         signals[key], mass[key] = _normalised(totals)
     numbers: dict[str, np.ndarray] = {}
-    for key in facts:
-        layers = [made["fact", key].finalize() for made in found.values()]
-        for number in facts[key].variables:
+    for key, spec in facts.items():
+        if spec.weights is None:
+            layers = [made["fact", key].finalize() for made in found.values()]
+        else:
+            for name in found:
+                if (key, name) not in known:
+                    known[key, name] = spec.weights(model, name, heads[name])
+            layers = [_for_each_sequence(known[key, name], len(ids)) for name in found]
+        for number in spec.variables:
             numbers[number] = _stack(layer[number] for layer in layers).astype(np.float32)
     return Batch(signals, mass, numbers)
+
+
+def _for_each_sequence(numbers: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:
+    """(head, ...) to (sequence, head, ...)."""
+    return {number: values.expand(count, *values.shape) for number, values in numbers.items()}
 
 
 def _stack(layers: Iterable[Tensor]) -> np.ndarray:

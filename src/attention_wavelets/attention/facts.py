@@ -1,7 +1,8 @@
 """Facts of a head that its signals do not hold, read in the same pass as the probes.
 
 A fact is a reducer like a probe; its `finalize` returns one or more named numbers per head. Where a
-layer hands out probabilities only, what needs queries, keys or values is NaN.
+layer hands out probabilities only, what needs queries, keys or values is NaN. A fact of weights is
+a function of the model instead.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from attention_wavelets.attention.detectors import WINDOWS, Locality, Repeats, RowEntropy, Sink
 from attention_wavelets.attention.probes import lag_axis, lag_queries, lag_rows
 from attention_wavelets.attention.reducers import Shape, Sums
 from attention_wavelets.attention.rotary import Rotary
 from attention_wavelets.attention.rows import Rows
+from attention_wavelets.attention.value_output import couplings
 from attention_wavelets.errors import unknown_name
 
 __all__ = [
@@ -265,10 +267,13 @@ class LogitLags(Sums):
 
 @dataclass(frozen=True)
 class FactSpec:
-    """A fact as a value.
+    """A fact as a value; one of `make` and `weights` is there.
 
     make
         `make(shape, rotary)` is an empty reducer of one layer.
+    weights
+        `weights(model, name, heads)` gives the numbers (head, ...) of the attention module of that
+        name. Called once per model: they are the same for every sequence.
     variables
         Each number it gives -> names of its axes after (sequence, layer, head).
     products
@@ -278,10 +283,11 @@ class FactSpec:
     """
 
     name: str
-    make: Callable[[Shape, Rotary], Any]
+    make: Callable[[Shape, Rotary], Any] | None
     variables: Mapping[str, tuple[str, ...]]
     products: bool = False
     repeats: bool = False
+    weights: Callable[[nn.Module, str, int], Mapping[str, Tensor]] | None = None
 
 
 def _plain(reducer: type[Sums]) -> Callable[[Shape, Rotary], Any]:
@@ -321,6 +327,12 @@ FACTS: dict[str, FactSpec] = {
     "repeats": FactSpec(
         "repeats", _plain(Repeats), {"duplicate_token": (), "induction": ()}, repeats=True
     ),
+    "value_output": FactSpec(
+        "value_output",
+        None,
+        {"coupling": ("direction",)},
+        weights=lambda model, name, heads: {"coupling": couplings(model, name, heads)},
+    ),
 }
 
 
@@ -347,6 +359,8 @@ def axis_values(axis: str, shape: Shape, size: int) -> np.ndarray:
         Cycles per token.
     dimension
         Of a head.
+    direction
+        Number of the direction, as in `value_output.couplings`.
     """
     if axis == "component":
         return np.array([*range(size - 1), -1])

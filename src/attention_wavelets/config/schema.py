@@ -364,6 +364,7 @@ FactName = Literal[
     "sink",
     "row_entropy",
     "repeats",
+    "value_output",
 ]
 
 

@@ -27,7 +27,9 @@ REASONS: dict[str, str] = {
     "axis": "the signal is not by lag",
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",
-    "rotary": "the layer has fewer than four rotary frequencies in range, or its facts are missing",
+    "rotary": "the layer does not rotate, has too few rotary frequencies, or its facts are missing",
+    "band": "base or training length is not stated, or the frequencies do not follow the base",
+    "weights": "the weights of values and outputs are not known, or their fact is missing",
     "bank": "the bank has no power at some frequency, or too few heads",
 }
 """Reason of an undefined value -> what it means."""

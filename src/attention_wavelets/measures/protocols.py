@@ -16,6 +16,8 @@ from attention_wavelets.measures.measured import Measured, averaged
 from attention_wavelets.measures.registry import Measure
 from attention_wavelets.measures.registry_paper import paper_measures
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
+from attention_wavelets.measures.rotary_band import measure_band
+from attention_wavelets.measures.signed import measure_signed
 
 __all__ = ["KINDS", "Kind", "LayerSignals", "kind_of", "protocol_measures", "rows_by_lag"]
 
@@ -37,6 +39,11 @@ class LayerSignals:
     logits, frequency, usage
         Facts of the layer, or None: power of logits by lag (sequence, head, frequency), cycles
         per token (pair,), strength of each rotary pair (sequence, head, pair).
+    mass, coupling
+        What each signal was divided by (sequence, head), and the fact `value_output` (sequence,
+        head, direction), or None.
+    base, length
+        Rotary base and longest sequence that the model states, or None.
     """
 
     signals: Array
@@ -47,6 +54,10 @@ class LayerSignals:
     logits: Array | None = None
     frequency: Array | None = None
     usage: Array | None = None
+    mass: Array | None = None
+    coupling: Array | None = None
+    base: float | None = None
+    length: int | None = None
 
     @property
     def kernels(self) -> Array:
@@ -120,7 +131,11 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
 def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
     by_lag = layer.lags is not None
     measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
-    return measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    measured = measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    measured = measured.merge(measure_signed(layer.kernels, layer.mass, layer.coupling, by_lag))
+    usage = layer.usage if by_lag else None
+    count = len(layer.signals)
+    return measured.merge(measure_band(usage, layer.frequency, layer.base, layer.length, count))
 
 
 def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:

@@ -7,6 +7,7 @@ import math
 from attention_wavelets.config.schema import RigorousProtocol
 from attention_wavelets.measures.kernel import LAWS
 from attention_wavelets.measures.registry import Level, Measure, by_name
+from attention_wavelets.measures.registry_layers import band_measures, signed_measures
 from attention_wavelets.measures.rigorous import MODES, PACKET, QUANTILES
 from attention_wavelets.measures.sparsity import BASES
 
@@ -624,5 +625,6 @@ def rigorous_measures(protocol: RigorousProtocol) -> tuple[Measure, ...]:
     """The measures of protocol `rigorous`, in the order of the columns."""
     families = (_spectrum, _uncertainty, _wavelets, _sparsity, _kernels, _pairs, _layers)
     rows = [row for family in families for row in family(protocol)]
-    rows += _bank(protocol, "bank", "layer") + _bank(protocol, "model_bank", "model")
+    rows += _bank(protocol, "bank", "layer") + signed_measures() + band_measures()
+    rows += _bank(protocol, "model_bank", "model")
     return tuple(by_name(rows).values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from attention_wavelets.measures.arrays import FloatArray
 
-__all__ = ["RotaryExcess", "predicted_band", "rotary_excess"]
+__all__ = ["RotaryExcess", "rotary_excess"]
 
 
 class RotaryExcess(NamedTuple):
@@ -80,14 +79,3 @@ def rotary_excess(
     near = (others >= here[..., None] - 1e-12).sum(axis=-1)
     p = np.where(np.isfinite(here), (1.0 + near) / (1.0 + count), np.nan)
     return RotaryExcess(np.asarray(here - others.mean(axis=-1)), np.asarray(p))
-
-
-def predicted_band(pairs: int, base: float, length: int) -> float:
-    """j* = pairs log_base(length / 3.657210), the pair at which Oka et al. (2026) expect a band.
-
-    Pairs are counted from the fastest; `length` is the length the model was trained on. Their
-    trained models have a band of high norm at about 1.0 to 1.1 j*.
-    """
-    if pairs < 1 or base <= 1 or length < 1:
-        raise ValueError(f"no band for {pairs} pairs, base {base:g}, length {length}")
-    return pairs * math.log(length / 3.657210, base)

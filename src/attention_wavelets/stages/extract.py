@@ -37,7 +37,7 @@ from attention_wavelets.store.sequences import read_sequences
 if TYPE_CHECKING:
     from torch import nn
 
-    from attention_wavelets.attention.extract import Batch
+    from attention_wavelets.attention.extract import Batch, OfWeights
     from attention_wavelets.attention.facts import FactSpec
     from attention_wavelets.attention.probes import ProbeSpec
     from attention_wavelets.attention.reducers import Shape
@@ -366,6 +366,8 @@ def _compute(
         for c, length in lengths.items()
     )
 
+    of_weights: OfWeights = {}
+
     def reduce(condition: str, names: Sequence[str], start: int, stop: int) -> Batch:
         shape = shapes[condition]
         return run_batch(
@@ -378,6 +380,7 @@ def _compute(
             chunk_bytes=plan.chunk_bytes,
             label=manifest["name"],
             first=start,
+            known=of_weights,
         )
 
     plan = plan_batches(model, facts, max(lengths.values()), batch_tokens, _free_memory(model))
@@ -565,7 +568,7 @@ def _attributes(
     return {
         **{key: manifest[key] for key in facts},
         "corpus": config["corpus"],
-        "causal": manifest["facts"]["causal"],
+        **{key: manifest["facts"][key] for key in ("causal", "rotary_base", "max_positions")},
         "tokenizer": tokenizer.get("tokenizer", ""),
         "special_tokens": tokenizer.get("special_tokens", ""),
         "code_version": __version__,

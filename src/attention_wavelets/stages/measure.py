@@ -21,7 +21,7 @@ from attention_wavelets.measures.protocols import (
     rows_by_lag,
 )
 from attention_wavelets.measures.registry import Measure
-from attention_wavelets.store.arrays import open_group
+from attention_wavelets.store.arrays import open_group, read_attributes
 from attention_wavelets.store.tables import TableWriter, table_writer
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ def measure_heads(
     """
     protocol = _PROTOCOL.validate_python(config["protocol"])
     _refuse_empty(signals, config)
+    stated = _stated(signals)
     with (
         table_writer(heads) as head_rows,
         table_writer(layers) as layer_rows,
@@ -72,7 +73,14 @@ def measure_heads(
         for condition in config["conditions"]:
             reference = protocol.reference if condition in config["scaled"] else ""
             for probe in config["probes"]:
-                _measure(signals, condition, reference, probe, protocol, writers)
+                _measure(signals, condition, reference, probe, protocol, stated, writers)
+
+
+def _stated(store: Path) -> dict[str, Any]:
+    """What the model states of its rotary positions; the longest sequence stands for training."""
+    attributes = read_attributes(store)
+    names = {"base": "rotary_base", "length": "max_positions"}
+    return {name: attributes.get(key) for name, key in names.items()}
 
 
 def _refuse_empty(store: Path, config: Mapping[str, Any]) -> None:
@@ -92,6 +100,7 @@ def _measure(
     reference: str,
     probe: str,
     protocol: Any,
+    stated: Mapping[str, Any],
     writers: tuple[TableWriter, TableWriter, TableWriter, TableWriter],
 ) -> None:
     head_rows, layer_rows, model_rows, pair_rows = writers
@@ -106,9 +115,8 @@ def _measure(
         where = {"condition": condition, "reference": reference, "probe": probe}
         measures = protocol_measures(protocol)
         summary = _Summary(len(documents), measures)
-        for layer, part in enumerate(
-            layer_signals(group, full if reference else None, probe, protocol)
-        ):
+        compared = full if reference else None
+        for layer, part in enumerate(layer_signals(group, compared, probe, protocol, stated)):
             frame, whole = layer_table(part, protocol)
             count, n_heads = part.signals.shape[:2]
             sequence = np.repeat(np.arange(count), n_heads)
@@ -140,9 +148,16 @@ def read_whole(group: xr.Dataset, names: Collection[str]) -> None:
 
 
 def layer_signals(
-    group: xr.Dataset, full: xr.Dataset | None, probe: str, protocol: Any
+    group: xr.Dataset,
+    full: xr.Dataset | None,
+    probe: str,
+    protocol: Any,
+    stated: Mapping[str, Any],
 ) -> Iterator[LayerSignals]:
-    """What is measured of each layer, in order; `full` holds the reference condition."""
+    """What is measured of each layer, in order.
+
+    `full` holds the reference condition, `stated` what the model says of its rotary positions.
+    """
     near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
         mine = np.s_[:, layer]
@@ -158,9 +173,8 @@ def layer_signals(
             )
         signals = _mean_signals(signals, protocol)
         reference = None if reference is None else _mean_signals(reference, protocol)
-        yield LayerSignals(
-            signals, lags, reference, reference_lags, local, **_facts(group, probe, layer)
-        )
+        facts = _facts(group, probe, layer)
+        yield LayerSignals(signals, lags, reference, reference_lags, local, **facts, **stated)
 
 
 def _signals(
@@ -201,7 +215,7 @@ def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:
 
 
 def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
-    """What was extracted of logits and rotary pairs; of signals by lag only."""
+    """What was extracted of logits, rotary pairs and weights; of signals by lag only."""
     if group[probe].dims[-1] != LAG_AXIS:
         return {}
     found: dict[str, np.ndarray] = {}
@@ -212,6 +226,9 @@ def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
         norms = (group[name][:, layer, :, :-1].values for name in ("query_norm", "key_norm"))
         found["usage"] = np.prod(list(norms), axis=0)
         found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
+    if "coupling" in group:
+        found["coupling"] = group["coupling"][:, layer].values
+        found["mass"] = group[f"{probe}_mass"][:, layer].values
     return found
 
 

@@ -87,7 +87,7 @@ def _measure(
                 read_whole(part, {probe})
         kind = str(config["probes"][probe]["kind"])
         axis = Axis(kind, bool(group.attrs["causal"]))
-        everything = list(layer_signals(group, full, probe, protocol))
+        everything = list(layer_signals(group, full, probe, protocol, {}))
         # A mean signal stands in the row of the first of its sequences.
         documents = group["document"].values[:: protocol.average_sequences]
         documents = documents[: len(everything[0].signals)]
