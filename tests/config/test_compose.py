@@ -489,6 +489,12 @@ def test_every_null_exists_as_code_and_has_its_settings():
             assert null.condition in options(CONF, "condition")
 
 
+@pytest.mark.parametrize("name", [name for group, name in MEMBERS if group == "claim"])
+def test_a_claim_is_itself_again_after_its_slice(name: str):
+    claim = load_member("claim", name, CONF, {})
+    assert type(claim).model_validate(claim.model_dump(mode="json")) == claim
+
+
 def test_all_claims_are_every_file(conf: Path):
     for path in (conf / "claim").glob("*.yaml"):
         if path.stem not in ("H01", "H09"):
@@ -567,7 +573,7 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
         "kind 'sign' has no setting 'ranges'",
     ),
     "foreign over": (
-        another("ordering", "band_low", "band_mid", over="depth"),
+        another("ordering", "band_low", "band_mid", over="heads"),
         "no setting 'over'",
     ),
     "foreign method": (another("slope", method="kendall"), "no setting 'method'"),

@@ -179,7 +179,10 @@ class ClaimTest(Strict):
             number = f"{least}" if least == most else f"{least} to {most}"
             raise ValueError(f"kind '{self.kind}' takes {number} columns, got {len(self.of)}")
         settings = {name for _, _, names in _SHAPES.values() for name in names}
-        foreign = sorted((self.model_fields_set & settings) - set(own))
+        # By value: a slice names every setting, those of other kinds as they stand when not used.
+        fields = type(self).model_fields
+        given = {name for name in settings if getattr(self, name) != fields[name].default}
+        foreign = sorted(given - set(own))
         if foreign:
             raise ValueError(f"kind '{self.kind}' has no setting '{foreign[0]}'")
         if "ranges" in own and len(self.ranges) != len(self.of):
