@@ -119,12 +119,13 @@ def terminal_claims(claims: pd.DataFrame, width: int = 100) -> str:
         Columns of the terminal; statements are cut to it.
     """
     judged = claims[claims["verdict_literal"] != "not testable here"]
-    lines = [f"{'claim':7}{'literal':10}{'controlled':12}{'number':>9}{'null':>9}  statement"]
+    wide = max(7, 1 + max(map(len, judged["claim"]), default=0))
+    lines = [f"{'claim':{wide}}{'literal':10}{'controlled':12}{'number':>9}{'null':>9}  statement"]
     lines.append("-" * width)
     for row in judged.to_dict("records"):
+        marks = [f"{MARKS[v]} {v}" for v in (row["verdict_literal"], row["verdict_controlled"])]
         start = (
-            f"{row['claim']:7}{MARKS[row['verdict_literal']] + ' ' + row['verdict_literal']:10}"
-            f"{MARKS[row['verdict_controlled']] + ' ' + row['verdict_controlled']:12}"
+            f"{row['claim']:{wide}}{marks[0]:10}{marks[1]:12}"
             f"{number(row['estimate']):>9}{number(row['null_value']):>9}  "
         )
         room = width - len(start)
