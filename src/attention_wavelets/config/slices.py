@@ -194,6 +194,11 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 if protocol.kind == "paper"
             },
             "scales": scales,
+            "settings": {
+                name: _plain(protocol)
+                for name, protocol in sorted(experiment.protocol.items())
+                if protocol.kind == "paper"
+            },
         },
         f"{folder}/figures": {
             "figures": list(study.figures),
