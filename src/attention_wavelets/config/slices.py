@@ -204,6 +204,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "figures": list(study.figures),
             "headline": headline,
             "protocol": _plain(experiment.protocol[head.protocol]),
+            "scales": scales,
             "settings": _plain(experiment.figure),
         },
         f"{folder}/report": {

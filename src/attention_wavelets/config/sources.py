@@ -37,6 +37,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "summarise_facts": ("inference/*.py", "stages/facts.py"),
     "compare_tables": ("reference/*", "stages/nearest.py"),
     "plot_study": (
+        "inference/decay.py",
         "nulls/*.py",
         "reference/*",
         "report/figures/*.py",

@@ -65,6 +65,8 @@ class StudyTables:
         interval; may be empty.
     nearest
         The nearest cell of each published table (nearest.csv); may be empty.
+    scales
+        Subsampled condition -> `fraction` kept and `method`.
     """
 
     heads: pd.DataFrame
@@ -75,6 +77,7 @@ class StudyTables:
     protocol: Mapping[str, Any] = field(default_factory=dict)
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (

@@ -39,7 +39,7 @@ def study_tables(
     Parameters
     ----------
     config
-        A slice with `headline` and `protocol`.
+        A slice with `headline` and `protocol`; that of figures has `scales` as well.
     heads, models, pairs, summary, nearest
         What aggregate_study and compare_tables wrote; figures need no summary and no nearest.
     nulls
@@ -60,6 +60,7 @@ def study_tables(
         protocol=config["protocol"],
         summary=pd.DataFrame() if summary is None else read_table(summary),
         nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
+        scales=config.get("scales", {}),
     )
 
 
