@@ -110,7 +110,7 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
         (
             ("protocol.paper.wavelet.name=db4",),
             {f"measures/{m}/{c}/paper" for m in MODELS for c in ("enwiki-96", "enwiki-256")}
-            | {"studies/quickstart/figures", "studies/quickstart/report"},
+            | {f"studies/quickstart/{stage}" for stage in ("figures", "nearest", "report")},
         ),
     ],
 )

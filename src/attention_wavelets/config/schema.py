@@ -399,6 +399,7 @@ FigureName = Literal[
     "position_spectrum",
     "uncertainty",
     "scale_correlation",
+    "scale_decay",
     "paper_tables",
 ]
 

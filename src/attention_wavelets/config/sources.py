@@ -45,6 +45,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "stages/nearest.py",
     ),
     "plot_study": (
+        "inference/decay.py",
         "nulls/*.py",
         *PUBLISHED,
         "report/figures/*.py",

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attention_wavelets.errors import unknown_name
+from attention_wavelets.errors import PipelineError, unknown_name
 from attention_wavelets.measures import paper, rigorous
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.measured import Measured, averaged
@@ -79,7 +79,7 @@ class Kind:
     measures
         protocol -> its measures, in the order of the columns.
     signals
-        (signals, protocol) -> measures of any array of signals.
+        (signals, lags of its columns or None, protocol) -> measures of any array of signals.
     heads, layer
         (layer, protocol) -> measures per (sequence, head); (layer, those measures, protocol) ->
         measures per sequence.
@@ -88,7 +88,7 @@ class Kind:
     """
 
     measures: Callable[[Any], tuple[Measure, ...]]
-    signals: Callable[[Array, Any], Measured]
+    signals: Callable[[Array, Array | None, Any], Measured]
     heads: Callable[[LayerSignals, Any], Measured]
     layer: Callable[[LayerSignals, Measured, Any], Measured]
     model: Callable[[Array, Array | None, Any], Measured] | None = None
@@ -145,13 +145,14 @@ def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measur
 KINDS: dict[str, Kind] = {
     "paper": Kind(
         paper_measures,
-        paper.measure_signals,
+        # The paper's measures of single signals are the same by position and by lag.
+        lambda signals, _, protocol: paper.measure_signals(signals, protocol),
         _paper_heads,
         lambda _, heads, protocol: paper.measure_layers(heads.values, protocol),
     ),
     "rigorous": Kind(
         rigorous_measures,
-        rigorous.measure_signals,
+        lambda signals, lags, protocol: rigorous.measure_signals(signals, protocol, lags),
         _rigorous_heads,
         _rigorous_layer,
         _rigorous_model,
@@ -170,11 +171,16 @@ def kind_of(protocol: Any) -> Kind:
 def protocol_measures(protocol: Any, where: str = "protocol") -> tuple[Measure, ...]:
     """The measures of any protocol that its settings choose, in the order of the columns.
 
-    Raises PipelineError, which names `where`, for an unknown kind or an unknown measure.
+    Raises PipelineError, which names `where`, for an unknown kind, an unknown measure, or `all`
+    beside others.
     """
     offered = kind_of(protocol).measures(protocol)
     if protocol.measures == ["all"]:
         return offered
+    if "all" in protocol.measures:
+        raise PipelineError(
+            "`all` stands beside other measures", where, "write [all] alone, or leave it out"
+        )
     names = [measure.name for measure in offered]
     for name in protocol.measures:
         if name not in names:

@@ -67,6 +67,8 @@ class StudyTables:
         The nearest cell of each published table (nearest.csv); may be empty.
     reproduction
         The published tables beside ours, number by number (reproduction.csv); may be empty.
+    scales
+        Subsampled condition -> `fraction` kept and `method`.
     """
 
     heads: pd.DataFrame
@@ -78,6 +80,7 @@ class StudyTables:
     summary: pd.DataFrame = field(default_factory=pd.DataFrame)
     nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
     reproduction: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (

@@ -241,15 +241,21 @@ def _models(group: xr.Dataset, probe: str, protocol: Any) -> Iterator[Measured]:
         yield measure(kernels.reshape(len(kernels), -1, kernels.shape[-1]), lags, protocol)
 
 
-def measure_array(signals: Path, protocol: Any, out: Path) -> int:
+def measure_array(
+    signals: Path, protocol: Any, out: Path, *, by_lag: bool = False, where: str = "protocol"
+) -> int:
     """Measure the rows of any `.npy` array; one table row per signal, in order.
 
     Parameters
     ----------
     signals
-        File of a real array (..., position); rows need not sum to 1.
+        File of a real array (..., position), or (..., lag); rows need not sum to 1.
     protocol, out
         Conventions, Parquet file to write.
+    by_lag
+        Whether column j is lag j; else it is a position, and what speaks of lags is NaN.
+    where
+        The protocol's file, for messages.
 
     Returns
     -------
@@ -258,15 +264,16 @@ def measure_array(signals: Path, protocol: Any, out: Path) -> int:
     """
     rows = _load_array(signals)
     rows = rows.reshape(-1, rows.shape[-1])
-    names = {m.name for m in protocol_measures(protocol) if m.level == "head"}
+    names = {m.name for m in protocol_measures(protocol, where) if m.level == "head"}
     if not names:
         raise PipelineError(
-            "none of its `measures` is one of single signals", "protocol", "choose others"
+            "none of its `measures` is one of single signals", where, "choose others"
         )
+    lags = np.arange(rows.shape[-1]) if by_lag else None
     with table_writer(out) as writer:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.asarray(rows[start : start + ROWS_AT_ONCE])
-            measured = kind_of(protocol).signals(some, protocol)
+            measured = kind_of(protocol).signals(some, lags, protocol)
             measured = measured.only(names)
             table = pd.DataFrame(dict(measured.values))
             table["reason"] = measured.reasons()
@@ -275,15 +282,36 @@ def measure_array(signals: Path, protocol: Any, out: Path) -> int:
 
 
 def _load_array(path: Path) -> np.ndarray:
+    prefix = np.lib.format.MAGIC_PREFIX
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            start = file.read(len(prefix))
     except FileNotFoundError:
         raise PipelineError("file is missing", str(path), "give a .npy file") from None
+    if start != prefix:
+        raise PipelineError("is no .npy file", str(path), "save the array with np.save")
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise PipelineError(f"not a readable .npy file ({error})", str(path)) from None
-    if not isinstance(rows, np.ndarray) or rows.ndim == 0 or rows.dtype.kind not in "fiu":
+        # NumPy's own words advise to unpickle, which runs whatever code the file holds.
+        if "object" in str(error).lower():
+            raise PipelineError(
+                "holds Python objects", str(path), "save one array of numbers: rows of one length"
+            ) from None
         raise PipelineError(
-            "must hold one array of real numbers", str(path), "save it with np.save"
+            f"damaged .npy file ({error})", str(path), "save the array again"
+        ) from None
+    if rows.dtype.kind not in "biuf":
+        raise PipelineError(
+            f"holds values of type {rows.dtype}, not real numbers",
+            str(path),
+            "save an array of integers or floats",
+        )
+    if rows.ndim == 0:
+        raise PipelineError(
+            "holds a single number",
+            str(path),
+            "save an array (..., N), the last axis being position",
         )
     if rows.size == 0:
         raise PipelineError(f"holds no signals (shape {rows.shape})", str(path))

@@ -40,7 +40,7 @@ def study_tables(
     Parameters
     ----------
     config
-        A slice with `headline` and `protocol`.
+        A slice with `headline` and `protocol`; that of figures has `scales` as well.
     heads, models, pairs, summary, nearest, reproduction
         What aggregate_study and compare_tables wrote; figures need the first three alone.
     nulls
@@ -62,6 +62,7 @@ def study_tables(
         summary=pd.DataFrame() if summary is None else read_table(summary),
         nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
         reproduction=pd.DataFrame() if reproduction is None else read_csv(reproduction),
+        scales=config.get("scales", {}),
     )
 
 
