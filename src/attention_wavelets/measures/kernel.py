@@ -59,6 +59,9 @@ def kernel_divergence(a: ArrayLike, lags: ArrayLike, law: str) -> FloatArray:
     if law == "uniform":
         return np.asarray(np.maximum(np.log(length) - entropy(values), 0.0))
     distance = np.abs(np.asarray(lags, dtype=np.float64))
+    if distance.min() == distance.max():
+        # All members of a family over one distance are the uniform one.
+        return kernel_divergence(values, lags, "uniform")
     statistic = LAWS[law](distance)
     best = _entropy_of_mean(law, tuple(distance.tolist()))
     mean = np.clip(values @ statistic, best.x[0], best.x[-1])

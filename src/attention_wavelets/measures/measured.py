@@ -23,7 +23,7 @@ REASONS: dict[str, str] = {
     "variance": "the values do not vary over the heads",
     "constant": "the signal does not vary",
     "dyadic": "the number of positions is no power of two",
-    "width": "the power never falls to half",
+    "width": "the spectrum has no frequency beside 0",
     "axis": "the signal is not by lag",
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",

@@ -35,6 +35,7 @@ from attention_wavelets.measures.sparsity import (
     levels,
 )
 from attention_wavelets.measures.two_sided import (
+    SMALLEST_SHARE,
     dc_share,
     half_power_width,
     octave_shares,
@@ -53,7 +54,6 @@ from attention_wavelets.measures.uncertainty import (
     permuted_entropy,
 )
 from attention_wavelets.measures.wavelet import (
-    RESOLUTION,
     decompose,
     depth,
     dyadic_entropies,
@@ -162,7 +162,8 @@ def _put_spectrum(
     beside = power.copy()
     beside[:, 0] = 0.0
     spread = np.where(varies(power, length), power_entropy(beside, length), np.nan)
-    _put(draft, "spectral_entropy_share", spread / math.log(max(length - 1, 2)), "constant")
+    share = spread / math.log(length - 1) if length > 2 else None
+    _put(draft, "spectral_entropy_share", share, "length" if share is None else "constant")
     _put(draft, "spectral_flatness", spectral_flatness(power, length), "constant")
     _put(draft, "half_power_width", half_power_width(power, length), "width")
     octaves = octave_shares(power, length, protocol.octaves)
@@ -199,8 +200,8 @@ def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> No
     details = haar(a)[1:] if dyadic else []
     energies = level_energies(details) if dyadic else None
     added = dyadic_entropies(a) / math.log(2) if dyadic else None
-    if energies is None:
-        draft.put("haar_energy_entropy", None, reason="dyadic")
+    if energies is None or len(details) < 2:
+        draft.put("haar_energy_entropy", None, reason="length" if dyadic else "dyadic")
     else:
         _put(draft, "haar_energy_entropy", _energy_entropy(a, energies), "constant")
     for level in range(1, protocol.levels + 1):
@@ -212,7 +213,7 @@ def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> No
         part = np.square(details[-level])
         total = np.where(_seen(a, energies), energies.sum(axis=-1), np.nan)
         _put(draft, names[0], energies[:, -level] / total, "constant")
-        here = np.where(energies[:, -level] > RESOLUTION**2 * total, entropy(part), np.nan)
+        here = np.where(energies[:, -level] > _rounding(a), entropy(part), np.nan)
         even = here / math.log(part.shape[-1]) if part.shape[-1] > 1 else None
         _put(draft, names[1], even, "length" if even is None else "power")
         draft.put(names[2], added[:, level - 1])
@@ -227,15 +228,19 @@ def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> No
     _put(draft, "db2_energy_entropy", value, "constant" if several else "length")
 
 
+def _rounding(a: FloatArray) -> FloatArray:
+    """Energy of details that the rounding of float32 alone can leave."""
+    return np.asarray(SMALLEST_SHARE * np.square(a).sum(axis=-1))
+
+
 def _seen(a: FloatArray, energies: FloatArray) -> NDArray[np.bool_]:
     """Where details are more than rounding."""
-    return np.asarray(energies.sum(axis=-1) > RESOLUTION**2 * np.square(a).sum(axis=-1))
+    return np.asarray(energies.sum(axis=-1) > _rounding(a))
 
 
 def _energy_entropy(a: FloatArray, energies: FloatArray) -> FloatArray:
-    """Entropy of the detail levels' energies over the logarithm of their number."""
-    count = energies.shape[-1]
-    share = entropy(energies) / math.log(count) if count > 1 else np.zeros(len(energies))
+    """Entropy of the energies of two levels or more over the logarithm of their number."""
+    share = entropy(energies) / math.log(energies.shape[-1])
     return np.where(_seen(a, energies), share, np.nan)
 
 
@@ -318,10 +323,9 @@ def _level_shift(a: FloatArray, b: FloatArray) -> FloatArray | None:
         return None
     count = sizes[1].bit_length() - 1
     x, y = (np.concatenate(haar(s)[1 : count + 1], axis=-1) for s in (longer, shorter))
-    size = [np.sqrt(np.square(part).sum(axis=-1)) for part in (x, y)]
-    scale = [np.sqrt(np.square(s).sum(axis=-1)) for s in (longer, shorter)]
-    usable = (size[0] > RESOLUTION * scale[0]) & (size[1] > RESOLUTION * scale[1])
-    product = np.where(usable, size[0] * size[1], np.nan)
+    size = [np.square(part).sum(axis=-1) for part in (x, y)]
+    usable = (size[0] > _rounding(longer)) & (size[1] > _rounding(shorter))
+    product = np.sqrt(np.where(usable, size[0] * size[1], np.nan))
     return np.asarray(1.0 - np.clip((x * y).sum(axis=-1) / product, -1.0, 1.0))
 
 

@@ -95,7 +95,8 @@ def coefficient_entropy(a: ArrayLike | Centred, basis: str) -> FloatArray:
     """
     x, energy = a if isinstance(a, Centred) else centred(a)
     shares = np.square(BASES[basis](x)) / energy[..., None]
-    return np.asarray(0.0 - xlogx(shares).sum(axis=-1))
+    # Shares sum to 1 up to rounding, which must not make an entropy negative.
+    return np.asarray(np.maximum(0.0 - xlogx(shares).sum(axis=-1), 0.0))
 
 
 def best_packet_entropy(a: ArrayLike | Centred, wavelet: str) -> FloatArray:
@@ -125,7 +126,7 @@ def best_packet_entropy(a: ArrayLike | Centred, wavelet: str) -> FloatArray:
     while costs:
         children = best.reshape(*best.shape[:-1], -1, 2).sum(axis=-1)
         best = np.minimum(costs.pop(), children)
-    return np.asarray(best[..., 0])
+    return np.asarray(np.maximum(best[..., 0], 0.0))
 
 
 def _costs(nodes: FloatArray, energy: FloatArray) -> FloatArray:
