@@ -389,26 +389,6 @@ def test_a_batch_equals_a_loop_and_float32_is_close(rows, rigorous):
                 np.testing.assert_allclose(single.values[name][i], value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_sink_is_dropped_and_what_was_lost_is_kept(rigorous):
-    dropping = rigorous.model_copy(update={"sink": "drop"})
-    kernel = np.exp(-np.arange(31)[::-1] / 3.0)
-    row = np.concatenate([[0.0], kernel]) / kernel.sum()
-    sunk = 0.3 * row
-    sunk[0] = 0.7
-    found = measure_signals(sunk, dropping).values
-    clean = measure_signals(row, dropping).values
-    assert found["sink_mass"] == pytest.approx(0.7)
-    assert clean["sink_mass"] == 0
-    for name in set(found) - {"sink_mass"}:
-        np.testing.assert_allclose(found[name], clean[name], rtol=1e-9, err_msg=name)
-    # By lag there is no position 0 to drop.
-    kept = measure_signals(sunk, dropping, np.arange(32)).values
-    assert kept["sink_mass"] == 0
-    assert kept["participation_ratio"] == pytest.approx(1 / np.square(sunk).sum())
-    only = measure_signals(np.eye(32)[0], dropping)
-    assert "mass:" in only.reasons().item()
-
-
 def test_edge_cases_say_why(rigorous):
     lags = np.arange(24)
     reasons = measure_signals(np.full(24, 1 / 24), rigorous, lags).reasons().item()

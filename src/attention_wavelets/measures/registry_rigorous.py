@@ -15,7 +15,7 @@ __all__ = ["rigorous_measures"]
 _INF = math.inf
 _NEVER = "never, for a signal with mass"
 _CONSTANT = "the signal does not vary (constant)"
-_DYADIC = "the length is no power of two (dyadic)"
+_DYADIC = "the length is no power of two (dyadic), no mass in the part that is read (mass)"
 _LAG = "the signal is not by lag (axis)"
 
 
@@ -28,11 +28,23 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
             (0, 1),
             "more attention fell on the first position and was left out",
             "a_0, if the protocol drops it; 0 for signals by lag, which never hold the first token",
-            "first position emptied, the rest divided by its sum"
+            "first position cut off, the rest divided by its sum"
             if dropped
             else "this protocol keeps the first position",
             _NEVER,
             "What the other numbers leave out.",
+        ),
+        Measure(
+            "cut_mass",
+            "share",
+            (0, 1),
+            "more of the signal is not seen by Haar, dyadic and sparsity measures",
+            "mass outside the last N / 2 positions, on which these measures are taken"
+            if dropped
+            else "0: these measures are taken on the whole signal",
+            "ours: N - 1 positions do not halve, and nothing is padded",
+            _NEVER,
+            "What measures that halve the signal leave out besides the first position.",
         ),
         Measure(
             "participation_ratio",

@@ -25,6 +25,7 @@ from attention_wavelets.measures.dilation import (
 from attention_wavelets.measures.entropy import entropy, positional_entropy
 from attention_wavelets.measures.kernel import LAWS, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
+from attention_wavelets.measures.parts import dyadic_part, nearest_half, usable
 from attention_wavelets.measures.rotary_power import rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
@@ -93,7 +94,8 @@ def measure_signals(
         Settings.
     lags
         (N,) lags of the columns of signals by lag; None for rows by position, of which the first
-        is dropped where the protocol says so.
+        is cut off where the protocol says so: all is then measured on N - 1 positions, and what
+        halves again and again on the last N / 2.
 
     Returns
     -------
@@ -104,39 +106,29 @@ def measure_signals(
     return in_chunks(partial(_signals, protocol=protocol, lags=column), signal_array(signals))
 
 
-def without_sink(a: FloatArray, protocol: RigorousProtocol, by_lag: bool) -> tuple[FloatArray, int]:
-    """Rows (n, N) with the first position emptied if wanted, and how many positions may have mass.
-
-    The position stays, empty, so that lengths remain powers of two. Signals by lag never hold
-    the first token, and are left alone. A row that has nothing else comes back uniform.
-    """
-    if protocol.sink == "keep" or by_lag:
-        return a, a.shape[-1]
-    rest = a.copy()
-    rest[:, 0] = 0.0
-    left = rest.sum(axis=-1, keepdims=True)
-    empty = left[:, 0] <= 0
-    rest[empty] = 1.0
-    left[empty] = a.shape[-1]
-    return rest / left, a.shape[-1] - 1
+def _drops(protocol: RigorousProtocol, by_lag: bool) -> bool:
+    """Whether the first position is left out; signals by lag never hold the first token."""
+    return protocol.sink == "drop" and not by_lag
 
 
 def _signals(
     rows: NDArray[np.generic], protocol: RigorousProtocol, lags: NDArray[np.generic] | None
 ) -> Measured:
-    whole, bad = normalise(rows)
-    lost = whole[:, 0] if protocol.sink == "drop" and lags is None else np.zeros(len(whole))
-    only_sink = {"mass": (lost >= 1.0) & ~np.logical_or.reduce(list(bad.values()))}
-    a, positions = without_sink(whole, protocol, lags is not None)
-    draft = Draft(len(a), bad, only_sink)
-    draft.put("sink_mass", lost)
+    a, bad, sink = usable(rows, _drops(protocol, lags is not None))
+    draft = Draft(len(a), bad)
+    draft.put("sink_mass", sink)
     power = two_sided_power(a)
-    _put_spectrum(draft, a, power, positions, protocol)
+    _put_spectrum(draft, a, power, protocol)
     _put_uncertainty(draft, a, power, protocol)
-    _put_wavelets(draft, a, protocol)
-    _put_sparsity(draft, a)
+    _put_edges(draft, a)
     _put_kernel(draft, a, lags)
-    return draft.measured()
+    half, dyadic = nearest_half(a, rows.shape[-1]), dyadic_part(a, rows.shape[-1])
+    draft.put("cut_mass", half.cut)
+    sparse = Draft(len(a), bad, {"mass": half.empty})
+    _put_sparsity(sparse, half.rows)
+    haars = Draft(len(a), bad, {} if dyadic is None else {"mass": dyadic.empty})
+    _put_haar(haars, None if dyadic is None else dyadic.rows, protocol)
+    return draft.measured().merge(sparse.measured()).merge(haars.measured())
 
 
 def _chosen(protocol: RigorousProtocol, *names: str) -> bool:
@@ -150,14 +142,14 @@ def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> Non
 
 
 def _put_spectrum(
-    draft: Draft, a: FloatArray, power: FloatArray, positions: int, protocol: RigorousProtocol
+    draft: Draft, a: FloatArray, power: FloatArray, protocol: RigorousProtocol
 ) -> None:
     length = a.shape[-1]
     of_a = positional_entropy(a)
     draft.put("participation_ratio", participation_ratio(a))
     draft.put("dc_share", dc_share(power, length))
     draft.put("positional_entropy", of_a)
-    share = of_a / math.log(positions) if positions > 1 else None
+    share = of_a / math.log(length) if length > 1 else None
     _put(draft, "positional_entropy_share", share, "length")
     beside = power.copy()
     beside[:, 0] = 0.0
@@ -194,21 +186,21 @@ def _put_uncertainty(
     _put(draft, "breitenberger_product", breitenberger_product(a), "neighbours")
 
 
-def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> None:
-    length = a.shape[-1]
-    dyadic = length >= 2 and length & (length - 1) == 0
-    details = haar(a)[1:] if dyadic else []
-    energies = level_energies(details) if dyadic else None
-    added = dyadic_entropies(a) / math.log(2) if dyadic else None
-    if energies is None or len(details) < 2:
-        draft.put("haar_energy_entropy", None, reason="length" if dyadic else "dyadic")
+def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) -> None:
+    """Haar and dyadic measures of rows (n, 2^J), J at least 0; of None, where there are none."""
+    short = "dyadic" if a is None else "length"
+    details = [] if a is None else haar(a)[1:]
+    energies = level_energies(details) if details else None
+    added = None if a is None else dyadic_entropies(a) / math.log(2)
+    if a is None or energies is None or len(details) < 2:
+        draft.put("haar_energy_entropy", None, reason=short)
     else:
         _put(draft, "haar_energy_entropy", _energy_entropy(a, energies), "constant")
     for level in range(1, protocol.levels + 1):
         names = [f"{kind}_{level}" for kind in ("haar_share", "haar_entropy", "dyadic_entropy")]
-        if energies is None or added is None or level > len(details):
+        if a is None or energies is None or added is None or level > len(details):
             for name in names:
-                draft.put(name, None, reason="length" if dyadic else "dyadic")
+                draft.put(name, None, reason=short)
             continue
         part = np.square(details[-level])
         total = np.where(_seen(a, energies), energies.sum(axis=-1), np.nan)
@@ -217,6 +209,11 @@ def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> No
         even = here / math.log(part.shape[-1]) if part.shape[-1] > 1 else None
         _put(draft, names[1], even, "length" if even is None else "power")
         draft.put(names[2], added[:, level - 1])
+
+
+def _put_edges(draft: Draft, a: FloatArray) -> None:
+    """Energies of db2 coefficients under several boundary rules."""
+    length = a.shape[-1]
     for mode in MODES:
         short = depth(length, "db2") == 0
         parts = None if short else level_energies(decompose(a, "db2", mode)).sum(axis=-1)
@@ -298,10 +295,9 @@ def _pairs(
     protocol: RigorousProtocol,
     lags: Lags,
 ) -> Measured:
-    whole, bad = normalise(reference)
-    other, bad_too = normalise(scaled)
-    a, _ = without_sink(whole, protocol, lags is not None)
-    b, _ = without_sink(other, protocol, lags is not None)
+    drop = _drops(protocol, lags is not None)
+    a, bad, _ = usable(reference, drop)
+    b, bad_too, _ = usable(scaled, drop)
     draft = Draft(len(a), bad, bad_too)
     dilated = dilation_sensitivity(a, b)
     kept, lost = lag_sensitivity(a, b, lags)
@@ -310,18 +306,22 @@ def _pairs(
     draft.put("scale_lost_mass", lost)
     sign = kappa(dilated, kept, protocol.smallest_change)
     _put(draft, "scale_kappa", sign, "scale")
-    shift = _level_shift(a, b)
-    _put(draft, "scale_level_shift", shift, "dyadic" if shift is None else "constant")
-    return draft.measured()
+    first, second = dyadic_part(a, reference.shape[-1]), dyadic_part(b, scaled.shape[-1])
+    if first is None or second is None:
+        draft.put("scale_level_shift", None, reason="dyadic")
+        return draft.measured()
+    shifted = Draft(len(a), bad, bad_too, {"mass": first.empty | second.empty})
+    shift = _level_shift(first.rows, second.rows)
+    _put(shifted, "scale_level_shift", shift, "length" if shift is None else "constant")
+    return draft.measured().merge(shifted.measured())
 
 
 def _level_shift(a: FloatArray, b: FloatArray) -> FloatArray | None:
     """1 - cosine of Haar details, those of the longer signal without its finest levels."""
     longer, shorter = (a, b) if a.shape[-1] >= b.shape[-1] else (b, a)
-    sizes = [x.shape[-1] for x in (longer, shorter)]
-    if any(n < 2 or n & (n - 1) for n in sizes):
+    count = shorter.shape[-1].bit_length() - 1
+    if count == 0:
         return None
-    count = sizes[1].bit_length() - 1
     x, y = (np.concatenate(haar(s)[1 : count + 1], axis=-1) for s in (longer, shorter))
     size = [np.square(part).sum(axis=-1) for part in (x, y)]
     usable = (size[0] > _rounding(longer)) & (size[1] > _rounding(shorter))
@@ -348,8 +348,8 @@ def measure_correlation(signals: ArrayLike, protocol: RigorousProtocol, by_lag: 
     """
     array = signal_array(signals)
     batch, heads, length = array.shape[:-2], array.shape[-2], array.shape[-1]
-    whole, bad = normalise(array.reshape(-1, length))
-    a, _ = without_sink(whole, protocol, by_lag)
+    a, bad, _ = usable(array.reshape(-1, length), _drops(protocol, by_lag))
+    length = a.shape[-1]
     unusable = np.logical_or.reduce(list(bad.values()))
     order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)[:19]
     at_home = np.arange(length)[None]

@@ -1,0 +1,111 @@
+"""Which positions of a row are measured: without the sink, and those that dyadic measures read."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from attention_wavelets.measures.arrays import FloatArray, normalise
+
+__all__ = ["Part", "Usable", "dyadic_part", "nearest_half", "usable"]
+
+
+class Usable(NamedTuple):
+    """Rows as they are measured; see `usable`."""
+
+    rows: FloatArray
+    bad: dict[str, NDArray[np.bool_]]
+    sink: FloatArray
+
+
+def usable(rows: ArrayLike, drop_sink: bool) -> Usable:
+    """Rows divided by their sums in float64, without the first position if wanted.
+
+    The first position is cut off, not emptied: a hole would be read as structure.
+
+    Parameters
+    ----------
+    rows
+        (n, N) real numbers.
+    drop_sink
+        Whether the first position is left out.
+
+    Returns
+    -------
+    Usable
+        rows: (n, N), or (n, N - 1) without the first; each sums to 1. bad: for each reason the
+        rows (n,) that are no signals, as in `arrays.normalise`; a row that has nothing beside its
+        first position has "mass". Such rows are uniform. sink: (n,), the share left out.
+    """
+    whole, bad = normalise(rows)
+    if not drop_sink:
+        return Usable(whole, bad, np.zeros(len(whole)))
+    # Of a single position nothing is left: one empty position stands for it.
+    rest = whole[:, 1:].copy() if whole.shape[-1] > 1 else np.zeros_like(whole)
+    left = rest.sum(axis=-1)
+    empty = left <= 0
+    rest[empty] = 1.0
+    left[empty] = rest.shape[-1]
+    unusable = np.logical_or.reduce(list(bad.values()))
+    only_sink = {"mass": bad["mass"] | (empty & ~unusable)}
+    return Usable(rest / left[:, None], {**bad, **only_sink}, whole[:, 0])
+
+
+class Part(NamedTuple):
+    """Some positions of rows, divided by their sum; see `nearest_half`."""
+
+    rows: FloatArray
+    empty: NDArray[np.bool_]
+    cut: FloatArray
+
+
+def _part(rows: FloatArray) -> Part:
+    held = rows.sum(axis=-1)
+    empty = held <= 0
+    shares = np.where(empty[:, None], 1.0, rows)
+    total = np.where(empty, float(rows.shape[-1]), held)
+    return Part(shares / total[:, None], empty, np.clip(1.0 - held, 0.0, 1.0))
+
+
+def _whole(a: FloatArray) -> Part:
+    return Part(a, np.zeros(len(a), dtype=bool), np.zeros(len(a)))
+
+
+def nearest_half(a: FloatArray, columns: int) -> Part:
+    """Rows for transforms that halve again and again: all of them, or half where the sink is gone.
+
+    Without its first position a row of N = 2^J positions has no length that halves, and a
+    transform would have to make positions up. The last N / 2, the nearest to the queries of a
+    causal model, are exact.
+
+    Parameters
+    ----------
+    a
+        (n, N) or (n, N - 1), from `usable`.
+    columns
+        N, the number of positions before the sink was dropped.
+
+    Returns
+    -------
+    Part
+        rows: (n, N) or (n, N // 2), each summing to 1; uniform where empty. empty: rows (n,)
+        without mass there. cut: (n,), the mass that lies elsewhere.
+    """
+    if a.shape[-1] == columns and columns > 1:
+        return _whole(a)
+    return _part(a[:, a.shape[-1] - max(columns // 2, 1) :])
+
+
+def dyadic_part(a: FloatArray, columns: int) -> Part | None:
+    """The part of rows that Haar and dyadic measures read; None where N is no power of two.
+
+    Parameters
+    ----------
+    a, columns
+        As in `nearest_half`.
+    """
+    if columns < 2 or columns & (columns - 1):
+        return None
+    return nearest_half(a, columns)
