@@ -13,7 +13,6 @@ from attention_wavelets.measures.rigorous import (
 
 # Read on the last N / 2 positions, since N - 1 do not halve.
 HALVING = ("haar_", "dyadic_", "sparsity_")
-KEPT = ("sink_mass", "cut_mass", "positional_entropy_share")
 
 
 @pytest.fixture
@@ -31,10 +30,10 @@ def test_a_row_without_its_sink_is_the_row_of_the_other_positions(rigorous, drop
     found = measure_signals(with_sink(rows, 0.7), dropping).values
     whole = measure_signals(rows, rigorous).values
     half = measure_signals(rows[:, -32:], rigorous).values
-    np.testing.assert_allclose(found["sink_mass"], 0.7, rtol=1e-12)
+    np.testing.assert_allclose(found["lost_mass"], 0.7, rtol=1e-12)
     np.testing.assert_allclose(found["cut_mass"], 1 - rows[:, -32:].sum(axis=1), rtol=1e-9)
     for name, value in found.items():
-        if name in ("sink_mass", "cut_mass"):
+        if name in ("lost_mass", "cut_mass"):
             continue
         expected = half[name] if name.startswith(HALVING) else whole[name]
         np.testing.assert_allclose(value, expected, rtol=1e-9, atol=1e-9, err_msg=name)
@@ -107,3 +106,21 @@ def test_signals_by_lag_have_no_first_position_to_drop(rigorous, dropping):
     dropped, kept = (measure_signals(rows, p, np.arange(64)).values for p in (dropping, rigorous))
     for name, value in kept.items():
         np.testing.assert_array_equal(dropped[name], value, err_msg=name)
+
+
+def test_what_a_signal_did_not_hold_is_lost(rigorous, dropping):
+    row, held = np.full(64, 1 / 64), np.array([0.4, 1.0])
+    by_lag = measure_signals([row, row], rigorous, np.arange(64), held)
+    np.testing.assert_allclose(by_lag.values["lost_mass"], [0.6, 0], atol=1e-12)
+    # By position the first one is lost besides.
+    by_position = measure_signals([row, row], dropping, None, held).values
+    np.testing.assert_allclose(by_position["lost_mass"], 1 - held * 63 / 64, rtol=1e-9)
+    assert measure_signals(row, rigorous).values["lost_mass"] == 0
+    unknown = measure_signals(row, rigorous, np.arange(64))
+    assert np.isnan(unknown.values["lost_mass"])
+    assert "unknown: lost_mass" in unknown.reasons().item()
+    with pytest.raises(ValueError, match="one per signal"):
+        measure_signals(row, rigorous, None, held)
+    # The sum of a row in float32 is not exactly 1; that is no loss.
+    rounded = measure_signals(row, rigorous, np.arange(64), np.float32(1) - np.float32(1e-7))
+    assert rounded.values["lost_mass"] == 0

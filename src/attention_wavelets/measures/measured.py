@@ -28,6 +28,7 @@ REASONS: dict[str, str] = {
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",
     "rotary": "the layer has fewer than four rotary frequencies in range, or its facts are missing",
+    "unknown": "the signal's sum before it was divided by it is not known",
     "bank": "the bank has no power at some frequency, or too few heads",
 }
 """Reason of an undefined value -> what it means."""

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.measures.arrays import FloatArray, normalise
+from attention_wavelets.measures.locality import SMALLEST_REST
 
-__all__ = ["Part", "Usable", "dyadic_part", "nearest_half", "usable"]
+__all__ = ["Part", "Usable", "dyadic_part", "lost_mass", "nearest_half", "usable"]
 
 
 class Usable(NamedTuple):
@@ -51,6 +52,26 @@ def usable(rows: ArrayLike, drop_sink: bool) -> Usable:
     unusable = np.logical_or.reduce(list(bad.values()))
     only_sink = {"mass": bad["mass"] | (empty & ~unusable)}
     return Usable(rest / left[:, None], {**bad, **only_sink}, whole[:, 0])
+
+
+def lost_mass(held: FloatArray, sink: FloatArray) -> FloatArray:
+    """Attention that no other number of a signal sees: 1 - held (1 - sink), in [0, 1].
+
+    Parameters
+    ----------
+    held
+        (n,), the signal's sum before it was divided by it: rows of attention sum to 1, so a signal
+        over half of the lags holds less. NaN where unknown.
+    sink
+        (n,), the share of the signal that was cut off, from `usable`.
+
+    Returns
+    -------
+    FloatArray
+        (n,); 0 where less than the rounding of float32 is lost.
+    """
+    lost = np.clip(1.0 - held * (1.0 - sink), 0.0, 1.0)
+    return np.where(lost <= SMALLEST_REST, 0.0, lost)
 
 
 class Part(NamedTuple):

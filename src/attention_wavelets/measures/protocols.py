@@ -37,6 +37,8 @@ class LayerSignals:
     logits, frequency, usage
         Facts of the layer, or None: power of logits by lag (sequence, head, frequency), cycles
         per token (pair,), strength of each rotary pair (sequence, head, pair).
+    mass
+        What each signal held before it was divided by its sum, (sequence, head[, row]), or None.
     """
 
     signals: Array
@@ -47,6 +49,7 @@ class LayerSignals:
     logits: Array | None = None
     frequency: Array | None = None
     usage: Array | None = None
+    mass: Array | None = None
 
     @property
     def kernels(self) -> Array:
@@ -98,7 +101,7 @@ def _paper_heads(layer: LayerSignals, protocol: Any) -> Measured:
 
 
 def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
-    measured = rigorous.measure_signals(layer.signals, protocol, layer.lags)
+    measured = rigorous.measure_signals(layer.signals, protocol, layer.lags, layer.mass)
     if layer.reference is not None:
         compared = rigorous.compare_signals(
             layer.reference, layer.signals, protocol, layer.pair_of_lags

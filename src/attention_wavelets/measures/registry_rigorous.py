@@ -23,15 +23,14 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
     dropped = protocol.sink == "drop"
     rows = [
         Measure(
-            "sink_mass",
+            "lost_mass",
             "share",
             (0, 1),
-            "more attention fell on the first position and was left out",
-            "a_0, if the protocol drops it; 0 for signals by lag, which never hold the first token",
-            "first position cut off, the rest divided by its sum"
-            if dropped
-            else "this protocol keeps the first position",
-            _NEVER,
+            "more of the attention is in none of the other numbers",
+            "1 - the signal's sum before division; by lag: what lies at key 0 or beyond the lags"
+            + ("; by position: a_0, which is cut off" if dropped else ""),
+            "rows of attention sum to 1; less than 5e-7 is rounding of float32 and counts as 0",
+            "the sum is not known, as of signals by lag from a file (unknown)",
             "What the other numbers leave out.",
         ),
         Measure(

@@ -25,7 +25,7 @@ from attention_wavelets.measures.dilation import (
 from attention_wavelets.measures.entropy import entropy, positional_entropy
 from attention_wavelets.measures.kernel import LAWS, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
-from attention_wavelets.measures.parts import dyadic_part, nearest_half, usable
+from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
 from attention_wavelets.measures.rotary_power import rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
@@ -82,7 +82,10 @@ ARRANGED = ("arrangement_gain", "arrangement_p")
 
 
 def measure_signals(
-    signals: ArrayLike, protocol: RigorousProtocol, lags: ArrayLike | None = None
+    signals: ArrayLike,
+    protocol: RigorousProtocol,
+    lags: ArrayLike | None = None,
+    mass: ArrayLike | None = None,
 ) -> Measured:
     """All measures of single signals.
 
@@ -96,6 +99,8 @@ def measure_signals(
         (N,) lags of the columns of signals by lag; None for rows by position, of which the first
         is cut off where the protocol says so: all is then measured on N - 1 positions, and what
         halves again and again on the last N / 2.
+    mass
+        (...), the attention each signal held before it was divided by its sum; None if unknown.
 
     Returns
     -------
@@ -103,7 +108,14 @@ def measure_signals(
         Arrays (...). A row with NaN, a negative entry or no mass is NaN throughout.
     """
     column = None if lags is None else np.asarray(lags)
-    return in_chunks(partial(_signals, protocol=protocol, lags=column), signal_array(signals))
+    array = signal_array(signals)
+    measure = partial(_signals, protocol=protocol, lags=column)
+    if mass is None:
+        return in_chunks(measure, array)
+    held = signal_array(np.asarray(mass)[..., None], "mass")
+    if held.shape[:-1] != array.shape[:-1]:
+        raise ValueError(f"`mass` {held.shape[:-1]} must be {array.shape[:-1]}, one per signal")
+    return in_chunks(measure, array, held)
 
 
 def _drops(protocol: RigorousProtocol, by_lag: bool) -> bool:
@@ -112,11 +124,19 @@ def _drops(protocol: RigorousProtocol, by_lag: bool) -> bool:
 
 
 def _signals(
-    rows: NDArray[np.generic], protocol: RigorousProtocol, lags: NDArray[np.generic] | None
+    rows: NDArray[np.generic],
+    mass: NDArray[np.generic] | None = None,
+    *,
+    protocol: RigorousProtocol,
+    lags: NDArray[np.generic] | None,
 ) -> Measured:
     a, bad, sink = usable(rows, _drops(protocol, lags is not None))
     draft = Draft(len(a), bad)
-    draft.put("sink_mass", sink)
+    held = None if mass is None else np.asarray(mass[:, 0], dtype=np.float64)
+    if held is None and lags is None:
+        # A row by position holds what its query, or the mean one, attends to.
+        held = np.ones(len(a))
+    _put(draft, "lost_mass", None if held is None else lost_mass(held, sink), "unknown")
     power = two_sided_power(a)
     _put_spectrum(draft, a, power, protocol)
     _put_uncertainty(draft, a, power, protocol)
