@@ -103,7 +103,7 @@ def scale_quantiles(kernels: ArrayLike, quantiles: tuple[float, ...]) -> FloatAr
     Parameters
     ----------
     kernels
-        (..., head, lag), each summing to 1.
+        (..., head, distance), each summing to 1.
     """
     return np.asarray(np.quantile(np.log2(kernel_width(kernels)), quantiles, axis=-1))
 
@@ -131,10 +131,11 @@ def self_similar_collapse(kernels: ArrayLike, distances: ArrayLike) -> FloatArra
     distance = np.asarray(distances)
     # Mass by distance, so that kernels with lags on both sides have one profile.
     belongs = (distance[:, None] == np.arange(distance.max() + 1)).astype(np.float64)
-    reached = (values @ belongs).cumsum(axis=-1)
+    folded = values @ belongs
+    reached = folded.cumsum(axis=-1)
     heads = values.shape[-2]
     flat = reached.reshape(-1, reached.shape[-1])
-    width = kernel_width(values).reshape(-1)
+    width = kernel_width(folded).reshape(-1)
     relative = np.linspace(0, _REACH, _POINTS)
     border = np.arange(flat.shape[-1] + 1)
     within = np.pad(flat, [(0, 0), (1, 0)])

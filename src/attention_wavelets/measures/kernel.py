@@ -12,15 +12,41 @@ from scipy.interpolate import CubicHermiteSpline
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import entropy
 
-__all__ = ["LAWS", "kernel_divergence", "kernel_width"]
+__all__ = ["LAWS", "fold", "kernel_divergence", "kernel_width"]
 
 # Largest decay rate that is tabulated: a kernel steeper than e^-60 per unit is a point.
 _STEEPEST = 60.0
 _GRID = 4096
 
 
+def fold(a: ArrayLike, lags: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Kernels by distance |lag|, both sides added: (..., D), and the distances (D,), increasing.
+
+    Attention to both sides of a token reaches as far as attention to one; by signed lag it would
+    count twice as far, and halves of the kernel would be past and future, not near and far.
+
+    Parameters
+    ----------
+    a
+        (..., M).
+    lags
+        (M,), each once.
+    """
+    values, column = np.asarray(a, dtype=np.float64), np.asarray(lags)
+    distances = np.unique(np.abs(column))
+    if len(distances) == len(column) and (np.diff(np.abs(column)) > 0).all():
+        return values, distances.astype(np.float64)
+    out = np.zeros((*values.shape[:-1], len(distances)))
+    for side in (column < 0, column >= 0):
+        out[..., np.searchsorted(distances, np.abs(column[side]))] += values[..., side]
+    return out, distances.astype(np.float64)
+
+
 def kernel_width(a: ArrayLike) -> FloatArray:
-    """s = exp(H(a)) / e tokens of kernels (..., M): the decay time of an exponential kernel."""
+    """s = exp(H(a)) / e tokens of kernels by distance (..., D), such as `fold` makes.
+
+    The decay time of an exponential kernel with this entropy.
+    """
     return np.asarray(np.exp(entropy(a) - 1.0))
 
 
@@ -33,12 +59,14 @@ LAWS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 
 def kernel_divergence(a: ArrayLike, lags: ArrayLike, law: str) -> FloatArray:
-    """KL divergence, in nats, of kernels from the best member of a family that decays.
+    """KL divergence, in nats, of kernels by distance from the best member of a family that decays.
 
     The best member has the kernel's own mean of the statistic, so the divergence is the entropy
     of that member less that of the kernel (an exponential family; Csiszar 1975). "exponential" is
     exp(-rate |lag|), "power" (1 + |lag|)^-rate, "uniform" has no rate. A kernel whose mean lies
-    beyond that of the uniform one is nearest to the uniform one.
+    beyond that of the uniform one is nearest to the uniform one. Laws know distances alone: lags of
+    one distance are taken together, so how a kernel divides between past and future is no
+    divergence.
 
     Parameters
     ----------
@@ -54,18 +82,17 @@ def kernel_divergence(a: ArrayLike, lags: ArrayLike, law: str) -> FloatArray:
     FloatArray
         (...), at least 0.
     """
-    values = np.asarray(a, dtype=np.float64)
-    length = values.shape[-1]
-    if law == "uniform":
-        return np.asarray(np.maximum(np.log(length) - entropy(values), 0.0))
-    distance = np.abs(np.asarray(lags, dtype=np.float64))
-    if distance.min() == distance.max():
+    values, distance = fold(a, lags)
+    every = np.abs(np.asarray(lags, dtype=np.float64))
+    # Entropy of the kernel whose lags of one distance share what both have.
+    several = np.log((every == distance[:, None]).sum(axis=-1))
+    here = entropy(values) + values @ several
+    if law == "uniform" or len(distance) == 1:
         # All members of a family over one distance are the uniform one.
-        return kernel_divergence(values, lags, "uniform")
-    statistic = LAWS[law](distance)
-    best = _entropy_of_mean(law, tuple(distance.tolist()))
-    mean = np.clip(values @ statistic, best.x[0], best.x[-1])
-    return np.asarray(np.maximum(best(mean) - entropy(values), 0.0))
+        return np.asarray(np.maximum(np.log(len(every)) - here, 0.0))
+    best = _entropy_of_mean(law, tuple(every.tolist()))
+    mean = np.clip(values @ LAWS[law](distance), best.x[0], best.x[-1])
+    return np.asarray(np.maximum(best(mean) - here, 0.0))
 
 
 @lru_cache(maxsize=32)

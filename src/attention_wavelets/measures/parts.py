@@ -1,4 +1,4 @@
-"""Which positions of a row are measured: without the sink, and those that dyadic measures read."""
+"""Which positions or lags of a row are measured: without the sink, and those that halve."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.measures.arrays import FloatArray, normalise
+from attention_wavelets.measures.kernel import fold
 from attention_wavelets.measures.locality import SMALLEST_REST
 
 __all__ = ["Part", "Usable", "dyadic_part", "lost_mass", "nearest_half", "usable"]
@@ -119,14 +120,21 @@ def nearest_half(a: FloatArray, columns: int) -> Part:
     return _part(a[:, a.shape[-1] - max(columns // 2, 1) :])
 
 
-def dyadic_part(a: FloatArray, columns: int) -> Part | None:
+def dyadic_part(a: FloatArray, columns: int, lags: ArrayLike | None = None) -> Part | None:
     """The part of rows that Haar and dyadic measures read; None where N is no power of two.
+
+    As `nearest_half`; signals by signed lag come by distance, 0 to N / 2 - 1, since blocks are to
+    be near or far, not past or future.
 
     Parameters
     ----------
     a, columns
         As in `nearest_half`.
+    lags
+        (N,) of signals by lag.
     """
     if columns < 2 or columns & (columns - 1):
         return None
+    if lags is not None and np.asarray(lags).min() < 0:
+        return _part(fold(a, lags)[0][:, : columns // 2])
     return nearest_half(a, columns)

@@ -37,13 +37,16 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
             "cut_mass",
             "share",
             (0, 1),
-            "more of the signal is not seen by Haar, dyadic and sparsity measures",
-            "mass outside the last N / 2 positions, on which these measures are taken"
-            if dropped
-            else "0: these measures are taken on the whole signal",
-            "ours: N - 1 positions do not halve, and nothing is padded",
+            "more of the signal is not seen by Haar and dyadic measures"
+            + (", and by sparsities" if dropped else ""),
+            "mass outside what Haar and dyadic measures are taken on: "
+            + ("the last N / 2 positions; " if dropped else "")
+            + "distances below N / 2 of signed lags; otherwise the whole signal (0)",
+            "ours: "
+            + ("N - 1 positions, and " if dropped else "")
+            + "N / 2 + 1 distances do not halve, and nothing is padded",
             _NEVER,
-            "What measures that halve the signal leave out besides the first position.",
+            "What measures that halve the signal leave out.",
         ),
         Measure(
             "participation_ratio",
@@ -92,7 +95,7 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
             "1",
             (0, 1),
             "power beside DC is spread over more frequencies",
-            "H(P_k / sum P, k != 0) / ln(N - 1), two-sided",
+            f"H(P_k / sum P, k != 0) / ln(N - {2 if dropped else 1}), two-sided",
             "ours: without DC it no longer repeats the participation ratio",
             f"{_CONSTANT}, or fewer than three positions (length)",
             "How many frequencies a head varies at, whatever its concentration.",
@@ -247,7 +250,8 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
             (0, 1),
             "energy is spread over more scales",
             "H(e_j / sum e) / ln J, e_j the energy of Haar detail level j",
-            "relative wavelet energy (Rosso et al. 2001); Haar has no edge effects",
+            "relative wavelet energy (Rosso et al. 2001); Haar has no edge effects; of signed lags "
+            "by distance |lag|, both sides added",
             f"{_DYADIC}, or fewer than two levels (length), or {_CONSTANT}",
             "Whether a head works at one scale or at all of them.",
         ),
@@ -272,7 +276,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
                 (0, 1),
                 "more of the variation is at this scale",
                 f"e_{level} / sum e, level 1 the finest",
-                "as above",
+                "as above; of signed lags by distance |lag|, both sides added",
                 f"{undefined}, or {_CONSTANT}",
                 f"Variation between neighbouring blocks of {width // 2} tokens.",
             ),
@@ -292,7 +296,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
                 (0, 1),
                 f"halves of blocks of {width} tokens get equal attention",
                 "sum over blocks of mass x h(left half / block), over ln 2",
-                "chain rule of entropy: times ln 2 they sum to H(a)",
+                "chain rule of entropy: times ln 2 they sum to H(a); of signed lags by distance",
                 undefined,
                 "An entropy by scale, exact and without any wavelet.",
             ),
@@ -357,10 +361,10 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
             "tokens",
             (0, _INF),
             "the head reaches farther",
-            "s = exp(H(a)) / e",
+            "s = exp(H(k)) / e, k the attention by distance |lag|, both sides added",
             "the decay time of an exponential kernel with this entropy",
             _LAG,
-            "How many tokens back a head reaches.",
+            "How far from the query a head reaches.",
             over_heads="median",
         ),
         *(
@@ -369,7 +373,7 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                 "nats",
                 (0, _INF),
                 "the kernel is less like this law",
-                f"min over r >= 0 of KL(a, {laws[law]})",
+                f"min over r >= 0 of KL(a, {laws[law]}), by distance: both sides taken together",
                 "maximum likelihood in an exponential family",
                 _LAG,
                 f"How far a head's attention by lag is from the law {laws[law]}.",
@@ -463,7 +467,7 @@ def _pairs(protocol: RigorousProtocol) -> list[Measure]:
             (0, 2),
             "the head does not keep its shape in relative position",
             "1 - cosine of Haar details, the longer signal's finest levels dropped",
-            "dilation by 2 moves level j to j + 1 (Mallat 2009)",
+            "dilation by 2 moves level j to j + 1 (Mallat 2009); of signed lags by distance",
             f"{_DYADIC}, or a vector is zero (constant)",
             "The wavelet form of S_dil, exact for Haar.",
             level,
@@ -555,7 +559,7 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
                 "octaves",
                 (-_INF, _INF),
                 "heads reach farther",
-                f"{share:.0%} quantile over heads of log2(kernel width in tokens)",
+                f"{share:.0%} quantile over heads of log2(kernel width in tokens), by distance",
                 "ours",
                 f"The {name} reach of the {of}'s heads, in doublings of a token.",
             )

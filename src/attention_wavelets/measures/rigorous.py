@@ -23,7 +23,7 @@ from attention_wavelets.measures.dilation import (
     lag_sensitivity,
 )
 from attention_wavelets.measures.entropy import entropy, positional_entropy
-from attention_wavelets.measures.kernel import LAWS, kernel_divergence, kernel_width
+from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
 from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
 from attention_wavelets.measures.rotary_power import rotary_excess
@@ -142,8 +142,8 @@ def _signals(
     _put_uncertainty(draft, a, power, protocol)
     _put_edges(draft, a)
     _put_kernel(draft, a, lags)
-    half, dyadic = nearest_half(a, rows.shape[-1]), dyadic_part(a, rows.shape[-1])
-    draft.put("cut_mass", half.cut)
+    half, dyadic = nearest_half(a, rows.shape[-1]), dyadic_part(a, rows.shape[-1], lags)
+    draft.put("cut_mass", half.cut if dyadic is None else dyadic.cut)
     sparse = Draft(len(a), bad, {"mass": half.empty})
     _put_sparsity(sparse, half.rows)
     haars = Draft(len(a), bad, {} if dyadic is None else {"mass": dyadic.empty})
@@ -274,7 +274,8 @@ def _put_sparsity(draft: Draft, a: FloatArray) -> None:
 
 
 def _put_kernel(draft: Draft, a: FloatArray, lags: NDArray[np.generic] | None) -> None:
-    draft.put("kernel_width", None if lags is None else kernel_width(a), reason="axis")
+    width = None if lags is None else kernel_width(fold(a, lags)[0])
+    draft.put("kernel_width", width, reason="axis")
     for law in (*LAWS, "uniform"):
         values = None if lags is None else kernel_divergence(a, lags, law)
         draft.put(f"kernel_kl_{law}", values, reason="axis")
@@ -326,7 +327,9 @@ def _pairs(
     draft.put("scale_lost_mass", lost)
     sign = kappa(dilated, kept, protocol.smallest_change)
     _put(draft, "scale_kappa", sign, "scale")
-    first, second = dyadic_part(a, reference.shape[-1]), dyadic_part(b, scaled.shape[-1])
+    sides = (None, None) if lags is None else lags
+    first = dyadic_part(a, reference.shape[-1], sides[0])
+    second = dyadic_part(b, scaled.shape[-1], sides[1])
     if first is None or second is None:
         draft.put("scale_level_shift", None, reason="dyadic")
         return draft.measured()
@@ -449,7 +452,8 @@ def measure_bank(
         put(f"{kind}_lower", None if bounds is None else bounds.lower)
         put(f"{kind}_upper", None if bounds is None else bounds.upper)
         put(f"{kind}_octaves", None if bounds is None else bounds.octaves)
-    scales = None if lags is None else bank.scale_quantiles(k, tuple(QUANTILES.values()))
+    near = None if lags is None else fold(k, lags)[0]
+    scales = None if near is None else bank.scale_quantiles(near, tuple(QUANTILES.values()))
     for number, name in enumerate(QUANTILES):
         put(f"scale_{name}", None if scales is None else scales[number])
     put("scale_octaves", None if scales is None else scales[-1] - scales[0])
