@@ -160,7 +160,10 @@ def test_references_of_frame_bounds():
     r = math.exp(-1 / 2)
     kernel = (1 - r) * r ** np.arange(256)[None]
     expected = math.log2(((1 + r) / (1 - r)) ** 2)
-    assert frame_bounds(kernel).octaves == pytest.approx(expected, rel=1e-6)
+    found = frame_bounds(kernel)
+    assert found.octaves == pytest.approx(expected, rel=1e-6)
+    assert found.ratio == pytest.approx(((1 + r) / (1 - r)) ** 2, rel=1e-6)
+    assert found.ratio == pytest.approx(found.upper / found.lower, rel=1e-12)
 
 
 def test_hellinger_is_one_for_laws_without_a_common_position():

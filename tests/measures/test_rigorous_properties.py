@@ -300,6 +300,41 @@ def test_banks_of_known_shape():
     assert bank.cross_correlation(points) == pytest.approx(1)
 
 
+def collapse_by_loops(kernels, distances):
+    """Both scaled grids together hold the largest difference of two curves of straight lines."""
+    border = np.arange(distances.max() + 2)
+    curves = [
+        np.concatenate([[0], np.cumsum([k[distances == d].sum() for d in border[:-1]])])
+        for k in kernels
+    ]
+    widths = [math.exp(-sum(m * math.log(m) for m in np.diff(c) if m > 0) - 1) for c in curves]
+    apart = []
+    for i, j in itertools.combinations(range(len(kernels)), 2):
+        grid = np.union1d(border / widths[i], border / widths[j])
+        one, other = (np.interp(grid * widths[h], border, curves[h]) for h in (i, j))
+        apart.append(np.abs(one - other).max())
+    return np.mean(apart)
+
+
+@pytest.mark.parametrize("lags", [np.arange(128), np.arange(-64, 64)], ids=["causal", "signed"])
+def test_collapse_is_the_exact_distance_of_rescaled_curves(lags):
+    distance = np.abs(lags)
+    random = bank_of(5, 128)
+    here = (distance == 0) / 1.0
+    far = np.stack([0.5 * here + 0.5 * (lags == d) for d in (3, 30, 60)])
+    bump = np.exp(-np.square(distance - np.array([10, 40, 55])[:, None]) / 8.0)
+    mixed = 0.6 * here + 0.4 * bump / bump.sum(axis=1, keepdims=True)
+    for kernels in (*random, far, mixed):
+        expected = collapse_by_loops(kernels, distance)
+        assert bank.self_similar_collapse(kernels, distance) == pytest.approx(expected, rel=1e-9)
+    # One shape to the eye of a short grid, but half of each lies at another distance.
+    assert bank.self_similar_collapse(far, distance) == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_allclose(
+        bank.self_similar_collapse(random, distance),
+        [bank.self_similar_collapse(one, distance) for one in random],
+    )
+
+
 def test_order_of_heads_changes_nothing(rigorous):
     k = bank_of()[0]
     order = [3, 0, 5, 1, 4, 2]

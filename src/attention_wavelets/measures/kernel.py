@@ -30,16 +30,14 @@ def fold(a: ArrayLike, lags: ArrayLike) -> tuple[FloatArray, FloatArray]:
     a
         (..., M).
     lags
-        (M,), each once.
+        (M,).
     """
-    values, column = np.asarray(a, dtype=np.float64), np.asarray(lags)
-    distances = np.unique(np.abs(column))
-    if len(distances) == len(column) and (np.diff(np.abs(column)) > 0).all():
-        return values, distances.astype(np.float64)
-    out = np.zeros((*values.shape[:-1], len(distances)))
-    for side in (column < 0, column >= 0):
-        out[..., np.searchsorted(distances, np.abs(column[side]))] += values[..., side]
-    return out, distances.astype(np.float64)
+    values, distance = np.asarray(a, dtype=np.float64), np.abs(np.asarray(lags, dtype=np.float64))
+    if (np.diff(distance) > 0).all():
+        return values, distance
+    order = np.argsort(distance, kind="stable")
+    distances, first = np.unique(distance[order], return_index=True)
+    return np.add.reduceat(values[..., order], first, axis=-1), distances
 
 
 def kernel_width(a: ArrayLike) -> FloatArray:

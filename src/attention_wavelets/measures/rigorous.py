@@ -451,6 +451,7 @@ def measure_bank(
         bounds = None if lags is None else bank.frame_bounds(k, unit=unit)
         put(f"{kind}_lower", None if bounds is None else bounds.lower)
         put(f"{kind}_upper", None if bounds is None else bounds.upper)
+        put(f"{kind}_ratio", None if bounds is None else bounds.ratio)
         put(f"{kind}_octaves", None if bounds is None else bounds.octaves)
     near = None if lags is None else fold(k, lags)[0]
     scales = None if near is None else bank.scale_quantiles(near, tuple(QUANTILES.values()))
