@@ -14,7 +14,11 @@ from attention_wavelets.measures.dilation import (
     lag_sensitivity,
     resample,
 )
-from attention_wavelets.measures.entropy import entropy, positional_entropy
+from attention_wavelets.measures.entropy import (
+    entropy,
+    positional_entropy,
+    weighted_window_entropy,
+)
 from attention_wavelets.measures.two_sided import (
     dc_share,
     octave_shares,
@@ -97,6 +101,18 @@ def test_wavelets(signal):
     increments = dyadic_entropies(a)
     check(increments, expected["dyadic_entropy_increments_fine_to_coarse"])
     check(increments.sum(), expected["entropy_a"])
+
+
+def test_entropy_within_windows_weighted_by_mass(oracles):
+    compared = 0
+    for name in SIGNALS:
+        oracle = oracles["signals"][name]
+        for width in (16, 32, 64):
+            expected = oracle["paper"].get(f"window_entropy_{width}_mass_weighted")
+            if expected is not None:
+                check(weighted_window_entropy(oracle["a"], width), expected)
+                compared += 1
+    assert compared >= 6
 
 
 def row(shape, length):

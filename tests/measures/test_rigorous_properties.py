@@ -18,7 +18,11 @@ from attention_wavelets.measures.dilation import (
     lag_sensitivity,
     resample,
 )
-from attention_wavelets.measures.entropy import positional_entropy
+from attention_wavelets.measures.entropy import (
+    positional_entropy,
+    weighted_window_entropy,
+    window_entropy,
+)
 from attention_wavelets.measures.kernel import kernel_divergence, kernel_width
 from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
@@ -168,6 +172,37 @@ def test_octaves_hold_all_power_beside_dc(a, rigorous):
     values = measure_signals(a, rigorous).values
     shares = [values[f"octave_share_{j}"] for j in (*range(1, 7), "rest")]
     assert np.isnan(shares[-1]) or np.nansum(shares) == pytest.approx(1)
+
+
+@common
+@given(signals(least=16), st.integers(2, 16))
+def test_entropy_within_windows_is_the_mean_of_blocks_by_mass(a, width):
+    blocks = a[: len(a) // width * width].reshape(-1, width)
+    blocks = blocks[blocks.sum(axis=1) > 0]
+    found = weighted_window_entropy(a, width)
+    if not len(blocks):
+        assert np.isnan(found)
+        return
+    inside = [float(positional_entropy(block)) for block in blocks]
+    expected = np.average(inside, weights=blocks.sum(axis=1))
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_far_block_with_nearly_no_attention_hardly_counts(rigorous):
+    row = np.full(32, 1e-9 / 16)
+    row[16:] = np.eye(16)[3]
+    by_position = measure_signals(row, rigorous).values["window_entropy_16"]
+    assert by_position == pytest.approx(0, abs=1e-7)
+    assert window_entropy(row, 16) > 1
+    # Blocks are counted from the query: the partial one is the farthest.
+    longer = np.concatenate([np.full(5, 0.1), 0.5 * row])
+    assert measure_signals(longer, rigorous).values["window_entropy_16"] == pytest.approx(
+        by_position, abs=1e-9
+    )
+    by_lag = measure_signals(longer[::-1], rigorous, np.arange(37)).values["window_entropy_16"]
+    assert by_lag == pytest.approx(by_position, abs=1e-9)
+    even = measure_signals(np.full(64, 1 / 64), rigorous).values
+    assert even["window_entropy_64"] == pytest.approx(1)
 
 
 def test_cutting_a_kernel_on_the_left_keeps_its_lags():

@@ -332,6 +332,9 @@ class RigorousProtocol(Strict):
     reference: Name
     sink: Literal["keep", "drop"]
     octaves: Annotated[int, Field(ge=1, le=16)]
+    window_entropy: Annotated[
+        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
+    ]
     levels: Annotated[int, Field(ge=1, le=16)]
     permutations: Permutations
     smallest_change: Annotated[float, Field(ge=0, lt=1)]

@@ -242,6 +242,24 @@ def _uncertainty(protocol: RigorousProtocol) -> list[Measure]:
     ]
 
 
+def _windows(protocol: RigorousProtocol) -> list[Measure]:
+    return [
+        Measure(
+            f"window_entropy_{width}",
+            "1",
+            (0, 1),
+            f"attention is more even within {width} tokens",
+            f"sum over blocks of mass x H(block) / ln {width}, over all mass; = (H(a) - H(block "
+            f"masses)) / ln {width}",
+            "chain rule of entropy; blocks are counted from the query and a partial one left out",
+            f"fewer than {width} positions (length), or no whole block has mass (mass)",
+            "Evenness within blocks, each counted by the attention it holds; the paper's counts "
+            "empty ones alike.",
+        )
+        for width in protocol.window_entropy
+    ]
+
+
 def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
     rows = [
         Measure(
@@ -647,7 +665,7 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
 
 def rigorous_measures(protocol: RigorousProtocol) -> tuple[Measure, ...]:
     """The measures of protocol `rigorous`, in the order of the columns."""
-    families = (_spectrum, _uncertainty, _wavelets, _sparsity, _kernels, _pairs, _layers)
+    families = (_spectrum, _uncertainty, _windows, _wavelets, _sparsity, _kernels, _pairs, _layers)
     rows = [row for family in families for row in family(protocol)]
     rows += _bank(protocol, "bank", "layer") + _bank(protocol, "model_bank", "model")
     return tuple(by_name(rows).values())

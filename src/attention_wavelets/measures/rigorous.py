@@ -22,7 +22,12 @@ from attention_wavelets.measures.dilation import (
     kappa,
     lag_sensitivity,
 )
-from attention_wavelets.measures.entropy import entropy, positional_entropy
+from attention_wavelets.measures.entropy import (
+    entropy,
+    positional_entropy,
+    weighted_window_entropy,
+    xlogx,
+)
 from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
 from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
@@ -140,6 +145,7 @@ def _signals(
     power = two_sided_power(a)
     _put_spectrum(draft, a, power, protocol)
     _put_uncertainty(draft, a, power, protocol)
+    _put_windows(draft, a, protocol, lags is not None)
     _put_edges(draft, a)
     _put_kernel(draft, a, lags)
     half, dyadic = nearest_half(a, rows.shape[-1]), dyadic_part(a, rows.shape[-1], lags)
@@ -229,6 +235,17 @@ def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) ->
         even = here / math.log(part.shape[-1]) if part.shape[-1] > 1 else None
         _put(draft, names[1], even, "length" if even is None else "power")
         draft.put(names[2], added[:, level - 1])
+
+
+def _put_windows(draft: Draft, a: FloatArray, protocol: RigorousProtocol, by_lag: bool) -> None:
+    """Entropies within blocks, counted from the query: from lag 0 or from the last position."""
+    near = a if by_lag else a[:, ::-1]
+    terms = xlogx(near)
+    for width in protocol.window_entropy:
+        inside = None
+        if a.shape[-1] >= width:
+            inside = weighted_window_entropy(near, width, terms) / math.log(width)
+        _put(draft, f"window_entropy_{width}", inside, "length" if inside is None else "mass")
 
 
 def _put_edges(draft: Draft, a: FloatArray) -> None:
