@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attention_wavelets.measures import bank
+from attention_wavelets.measures.correlation import fisher_z
 from attention_wavelets.measures.dilation import (
     dilation_sensitivity,
     kappa,
@@ -388,6 +389,45 @@ def test_correlation_of_random_rows_is_explained_by_chance(rigorous):
     found = measure_correlation(rows, rigorous, True).values
     assert found["correlation"].mean() < -0.5
     assert abs(found["correlation_adjusted"].mean()) < 0.02
+
+
+def test_z_of_correlations_near_their_end_still_tells_order_from_chance(rigorous):
+    lag = np.arange(64)
+    widths = np.geomspace(1, 20, 12)
+    kernels = np.exp(-lag / widths[:, None])
+    kernels /= kernels.sum(axis=1, keepdims=True)
+    found = measure_correlation(kernels, rigorous, True).values
+    more = measure_correlation(
+        kernels,
+        rigorous.model_copy(
+            update={"permutations": rigorous.permutations.model_copy(update={"correlation": 199})}
+        ),
+        True,
+    ).values
+    assert found["correlation"] < -0.9
+    # The differences of r and of z have one sign, and r has hardly room for its own.
+    assert abs(found["correlation_adjusted"]) < 0.1
+    assert abs(found["correlation_z"]) > 0.5
+    assert found["correlation_z"] == pytest.approx(more["correlation_z"], abs=0.15)
+    assert found["correlation_chance"] != more["correlation_chance"]
+    rows = np.random.default_rng(2).dirichlet(np.ones(64) * 0.5, (200, 12))
+    noise = measure_correlation(rows, rigorous, True).values
+    assert abs(noise["correlation_z"].mean()) < 0.03
+
+
+def test_heads_on_a_line_have_no_z(rigorous):
+    # Points and uniform rows lie on the bound, H(a) + H(|F sqrt a|^2) = ln N.
+    combs = np.stack(
+        [np.eye(16)[3], np.full(16, 1 / 16), *((np.arange(16) % s == 0) for s in (2, 4))]
+    )
+    found = measure_correlation(combs / combs.sum(axis=1, keepdims=True), rigorous, True)
+    assert found.values["correlation"] == pytest.approx(-1)
+    assert "power: correlation_z" in found.reasons().item()
+
+
+def test_fisher_z():
+    np.testing.assert_allclose(fisher_z([0, 0.5, -0.9]), [0, math.log(3) / 2, -math.log(19) / 2])
+    assert np.isnan(fisher_z([1.0, -1.0, np.nan])).all()
 
 
 def test_rotary_excess_finds_planted_frequencies_and_nothing_in_noise():

@@ -320,6 +320,7 @@ class Permutations(Strict):
     """Rearrangements of positions, the same for all signals of a length."""
 
     count: Annotated[int, Field(ge=19, le=9999)]
+    correlation: Annotated[int, Field(ge=1, le=9999)] = 19
     seed: Seed = 0
 
 

@@ -493,7 +493,9 @@ def _pairs(protocol: RigorousProtocol) -> list[Measure]:
     ]
 
 
-def _layers(_: RigorousProtocol) -> list[Measure]:
+def _layers(protocol: RigorousProtocol) -> list[Measure]:
+    count = protocol.permutations.correlation
+    ranges = {"correlation_adjusted": (-2, 2), "correlation_z": (-_INF, _INF)}
     varies = "the values do not vary over the heads (variance), or fewer than three heads (heads)"
     pair = "H(a) and H(|F sqrt a|^2)"
     rows = [
@@ -501,14 +503,21 @@ def _layers(_: RigorousProtocol) -> list[Measure]:
         (
             "correlation_chance",
             "",
-            "mean of the same over rearranged positions",
+            f"mean of the same over {count} rearrangements of positions",
             "what any rows give, by the theorem",
         ),
         (
             "correlation_adjusted",
             "",
             "correlation - correlation_chance",
-            "what the arrangement of attention adds; about 0 without structure",
+            "what the arrangement of attention adds; about 0 without structure, and near -1 there "
+            "is no room for it: read correlation_z",
+        ),
+        (
+            "correlation_z",
+            "",
+            "artanh(correlation) - mean artanh of the same over rearranged positions",
+            "the same on Fisher's scale, which has no end",
         ),
         (
             "correlation_partial",
@@ -522,11 +531,11 @@ def _layers(_: RigorousProtocol) -> list[Measure]:
         Measure(
             name,
             "1",
-            (-2, 2) if name == "correlation_adjusted" else (-1, 1),
+            ranges.get(name, (-1, 1)),
             "spread heads also use more frequencies",
             formula,
-            "ours",
-            varies,
+            "ours" if name != "correlation_z" else "ours; Fisher 1921",
+            varies + (", or r is -1 or 1 (power)" if name == "correlation_z" else ""),
             f"Position against spectrum: {summary}.",
             "layer",
         )

@@ -15,7 +15,11 @@ from scipy.stats import rankdata
 from attention_wavelets.config.schema import RigorousProtocol
 from attention_wavelets.measures import bank
 from attention_wavelets.measures.arrays import FloatArray, normalise, signal_array
-from attention_wavelets.measures.correlation import MIN_HEADS, position_spectrum_correlation
+from attention_wavelets.measures.correlation import (
+    MIN_HEADS,
+    fisher_z,
+    position_spectrum_correlation,
+)
 from attention_wavelets.measures.dilation import (
     Lags,
     dilation_sensitivity,
@@ -391,7 +395,8 @@ def measure_correlation(signals: ArrayLike, protocol: RigorousProtocol, by_lag: 
     a, bad, _ = usable(array.reshape(-1, length), _drops(protocol, by_lag))
     length = a.shape[-1]
     unusable = np.logical_or.reduce(list(bad.values()))
-    order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)[:19]
+    drawn = protocol.permutations
+    order = draw_permutations(length, drawn.correlation, drawn.seed)
     at_home = np.arange(length)[None]
     spectral = np.concatenate([permuted_entropy(a, at_home), _in_blocks(a, order)], axis=-1)
     spectral[unusable] = np.nan
@@ -399,18 +404,24 @@ def measure_correlation(signals: ArrayLike, protocol: RigorousProtocol, by_lag: 
     ratio = np.log(participation_ratio(a)).reshape(-1, heads)
     y = spectral.reshape(-1, heads, len(order) + 1)
     found = position_spectrum_correlation(x, y[..., 0])
-    chance = np.stack(
+    each = np.stack(
         [position_spectrum_correlation(x, y[..., i + 1]) for i in range(len(order))], axis=-1
-    ).mean(axis=-1)
+    )
+    chance = each.mean(axis=-1)
     few = {"heads": np.asarray(np.isfinite(x).sum(axis=-1) < MIN_HEADS)}
     draft = Draft(len(x), few)
     _put(draft, "correlation", found, "variance")
     _put(draft, "correlation_chance", chance, "variance")
     _put(draft, "correlation_adjusted", found - chance, "variance")
+    apart = fisher_z(found) - fisher_z(each).mean(axis=-1)
+    # Heads on a line have a correlation, but no z.
+    on_line = np.isnan(apart) & np.isfinite(found - chance)
+    z = Draft(len(x), few, {"power": on_line})
+    _put(z, "correlation_z", apart, "variance")
     _put(draft, "correlation_partial", _partial(x, y[..., 0], ratio), "variance")
     ranks = position_spectrum_correlation(_ranks(x), _ranks(y[..., 0]))
     _put(draft, "correlation_ranks", ranks, "variance")
-    return reshaped(draft.measured(), batch)
+    return reshaped(draft.measured().merge(z.measured()), batch)
 
 
 def _in_blocks(a: FloatArray, order: NDArray[np.intp]) -> FloatArray:
