@@ -80,7 +80,7 @@ def position_spectrum_correlation(x: ArrayLike, y: ArrayLike, axis: int = -1) ->
 
 
 def fisher_z(r: ArrayLike) -> FloatArray:
-    """artanh r of correlations (...), a scale on which equal steps are equally likely (Fisher 1921).
+    """artanh r of correlations (...), a scale whose equal steps are equally likely (Fisher 1921).
 
     Near -1 or 1 correlations have no room left, so a difference of 0.01 can be a large one. NaN
     where r is -1 or 1 up to rounding.

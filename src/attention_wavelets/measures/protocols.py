@@ -123,6 +123,10 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
 def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
     by_lag = layer.lags is not None
     measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
+    frequency = layer.frequency if by_lag else None
+    measured = measured.merge(
+        rigorous.measure_rotary_match(layer.kernels, layer.logits, frequency, layer.usage, protocol)
+    )
     return measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
 
 

@@ -17,6 +17,10 @@ _NEVER = "never, for a signal with mass"
 _CONSTANT = "the signal does not vary (constant)"
 _DYADIC = "the length is no power of two (dyadic), no mass in the part that is read (mass)"
 _LAG = "the signal is not by lag (axis)"
+_ROTARY = (
+    "fewer than four pairs turn between once per signal and Nyquist, fewer than two heads, no "
+    "power or usage, or the facts `rotary_usage` and `logit_lags` are not there (rotary)"
+)
 
 
 def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
@@ -367,7 +371,8 @@ def _sparsity(_: RigorousProtocol) -> list[Measure]:
     return rows
 
 
-def _kernels(_: RigorousProtocol) -> list[Measure]:
+def _kernels(protocol: RigorousProtocol) -> list[Measure]:
+    count = protocol.permutations.count
     laws = {
         "exponential": "exp(-r |lag|)",
         "power": "(1 + |lag|)^-r",
@@ -411,10 +416,10 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                     (-_INF, _INF),
                     "the head varies at the frequencies its strong rotary pairs turn with",
                     f"log-power of {what} at the rotary frequencies, less its trend over "
-                    "log-frequency, weighted by |q_c| |k_c|, less the mean under permuted weights",
+                    "log-frequency, weighted by |q_c| |k_c|, less the mean under the weights of "
+                    "the layer's other heads",
                     "ours; usage as in Barbero et al. 2024",
-                    "fewer than four pairs turn between once per signal and Nyquist, or the facts "
-                    "`rotary_usage` and `logit_lags` are not there (rotary)",
+                    _ROTARY,
                     "Whether the rotary frequencies a head uses show in what it does.",
                 ),
                 Measure(
@@ -422,10 +427,22 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                     "1",
                     (0, 1),
                     "more like chance",
-                    "(1 + permutations at least as high) / (1 + their number)",
-                    "permutation test",
-                    "as above (rotary)",
-                    "How often permuted usage does as well.",
+                    "rank of the head's own weights among those of all heads, over their number",
+                    "exchangeable heads, however smooth their weights; at least 1 / heads",
+                    _ROTARY,
+                    "How many heads' weights do as well; for a test read that of the layer.",
+                ),
+                Measure(
+                    f"{name.replace('excess', 'match')}_p",
+                    "1",
+                    (0, 1),
+                    "more like chance",
+                    "(1 + permutations of the heads' weights whose mean is at least as high) / "
+                    f"(1 + {count})",
+                    "permutation test (Phipson and Smyth 2010)",
+                    f"{_ROTARY}, in any head",
+                    f"Whether the layer's heads vary at their own rotary frequencies: {what}.",
+                    "layer",
                 ),
             )
         ),

@@ -35,7 +35,7 @@ from attention_wavelets.measures.entropy import (
 from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
 from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
-from attention_wavelets.measures.rotary_power import rotary_excess
+from attention_wavelets.measures.rotary_power import RotaryExcess, rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
     WAVELETS,
@@ -78,6 +78,7 @@ __all__ = [
     "measure_bank",
     "measure_correlation",
     "measure_rotary",
+    "measure_rotary_match",
     "measure_signals",
 ]
 
@@ -522,27 +523,61 @@ def measure_rotary(
         Arrays (sequence, head).
     """
     array = signal_array(signals)
-    batch, length = array.shape[:-1], array.shape[-1]
+    _, bad = normalise(array.reshape(-1, array.shape[-1]))
+    draft = Draft(array[..., 0].size, bad)
+    for name, found in _rotary(array, logits, frequency, usage, protocol).items():
+        _put(draft, name, None if found is None else found.excess.ravel(), "rotary")
+        _put(draft, f"{name}_p", None if found is None else found.p.ravel(), "rotary")
+    return reshaped(draft.measured(), array.shape[:-1])
+
+
+def measure_rotary_match(
+    signals: ArrayLike,
+    logits: ArrayLike | None,
+    frequency: ArrayLike | None,
+    usage: ArrayLike | None,
+    protocol: RigorousProtocol,
+) -> Measured:
+    """Whether the heads of a layer together vary at the frequencies each of them uses.
+
+    Parameters are those of `measure_rotary`.
+
+    Returns
+    -------
+    Measured
+        Arrays (sequence,).
+    """
+    array = signal_array(signals)
+    draft = Draft(len(array))
+    for name, found in _rotary(array, logits, frequency, usage, protocol).items():
+        p = None if found is None else found.layer_p
+        _put(draft, f"{name.replace('excess', 'match')}_p", p, "rotary")
+    return draft.measured()
+
+
+def _rotary(
+    array: NDArray[np.generic],
+    logits: ArrayLike | None,
+    frequency: ArrayLike | None,
+    usage: ArrayLike | None,
+    protocol: RigorousProtocol,
+) -> dict[str, RotaryExcess | None]:
+    """`rotary_excess` of signals and of logits; None where something is not there."""
+    length = array.shape[-1]
     rows, bad = normalise(array.reshape(-1, length))
-    draft = Draft(len(rows), bad)
-    spectra = {"rotary_excess": two_sided_power(rows)}
+    unusable = np.logical_or.reduce(list(bad.values())).reshape(array.shape[:-1])
+    spectra = {"rotary_excess": two_sided_power(rows).reshape(*array.shape[:-1], -1)}
     if logits is not None:
-        known = np.asarray(logits, dtype=np.float64)
-        spectra["rotary_excess_logits"] = known.reshape(-1, known.shape[-1])
-    weights = None if usage is None else np.asarray(usage, dtype=np.float64)
+        spectra["rotary_excess_logits"] = np.asarray(logits, dtype=np.float64)
+    found: dict[str, RotaryExcess | None] = {}
     for name in ("rotary_excess", "rotary_excess_logits"):
-        if name not in spectra or frequency is None or weights is None:
-            draft.put(name, None, reason="rotary")
-            draft.put(f"{name}_p", None, reason="rotary")
+        power = spectra.get(name)
+        if power is None or frequency is None or usage is None:
+            found[name] = None
             continue
-        found = rotary_excess(
-            spectra[name],
-            1 / length,
-            frequency,
-            weights.reshape(len(rows), weights.shape[-1]),
-            protocol.permutations.count,
-            protocol.permutations.seed,
-        )
-        _put(draft, name, found.excess, "rotary")
-        _put(draft, f"{name}_p", found.p, "rotary")
-    return reshaped(draft.measured(), batch)
+        # The spectrum of a signal that does not vary is that of rounding.
+        silent = unusable | ~varies(power, 2 * (power.shape[-1] - 1))
+        heard = np.where(silent[..., None], np.nan, power)
+        drawn = protocol.permutations
+        found[name] = rotary_excess(heard, 1 / length, frequency, usage, drawn.count, drawn.seed)
+    return found
