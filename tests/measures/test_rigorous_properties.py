@@ -25,6 +25,7 @@ from attention_wavelets.measures.entropy import (
     window_entropy,
 )
 from attention_wavelets.measures.kernel import kernel_divergence, kernel_width
+from attention_wavelets.measures.names import WAVELETS
 from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
 from attention_wavelets.measures.rigorous import (
@@ -38,7 +39,6 @@ from attention_wavelets.measures.rigorous import (
 from attention_wavelets.measures.rotary_power import predicted_band, rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
-    WAVELETS,
     best_packet_entropy,
     coefficient_entropy,
     levels,

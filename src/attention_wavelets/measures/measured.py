@@ -27,8 +27,8 @@ REASONS: dict[str, str] = {
     "axis": "the signal is not by lag",
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",
-    "rotary": "fewer than four rotary frequencies in range or two heads, no power or usage, or facts "
-    "are missing",
+    "rotary": "fewer than four rotary frequencies in range, or two heads; no power or usage; or "
+    "missing facts",
     "unknown": "the signal's sum before it was divided by it is not known",
     "bank": "the bank has no power at some frequency, or too few heads",
 }

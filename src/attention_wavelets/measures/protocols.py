@@ -13,9 +13,8 @@ from attention_wavelets.errors import unknown_name
 from attention_wavelets.measures import paper, rigorous
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.measured import Measured, averaged
+from attention_wavelets.measures.offered import OFFERED, protocol_measures
 from attention_wavelets.measures.registry import Measure
-from attention_wavelets.measures.registry_paper import paper_measures
-from attention_wavelets.measures.registry_rigorous import rigorous_measures
 
 __all__ = ["KINDS", "Kind", "LayerSignals", "kind_of", "protocol_measures", "rows_by_lag"]
 
@@ -136,13 +135,13 @@ def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measur
 
 KINDS: dict[str, Kind] = {
     "paper": Kind(
-        paper_measures,
+        OFFERED["paper"],
         paper.measure_signals,
         _paper_heads,
         lambda _, heads, protocol: paper.measure_layers(heads.values, protocol),
     ),
     "rigorous": Kind(
-        rigorous_measures,
+        OFFERED["rigorous"],
         rigorous.measure_signals,
         _rigorous_heads,
         _rigorous_layer,
@@ -157,21 +156,6 @@ def kind_of(protocol: Any) -> Kind:
     if protocol.kind not in KINDS:
         raise unknown_name("protocol", protocol.kind, KINDS)
     return KINDS[protocol.kind]
-
-
-def protocol_measures(protocol: Any, where: str = "protocol") -> tuple[Measure, ...]:
-    """The measures of any protocol that its settings choose, in the order of the columns.
-
-    Raises PipelineError, which names `where`, for an unknown kind or an unknown measure.
-    """
-    offered = kind_of(protocol).measures(protocol)
-    if protocol.measures == ["all"]:
-        return offered
-    names = [measure.name for measure in offered]
-    for name in protocol.measures:
-        if name not in names:
-            raise unknown_name("measure", name, ["all", *names], where)
-    return tuple(measure for measure in offered if measure.name in protocol.measures)
 
 
 def rows_by_lag(rows: FloatArray, queries: Array, count: int) -> FloatArray:

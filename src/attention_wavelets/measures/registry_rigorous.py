@@ -5,10 +5,8 @@ from __future__ import annotations
 import math
 
 from attention_wavelets.config.schema import RigorousProtocol
-from attention_wavelets.measures.kernel import LAWS
+from attention_wavelets.measures.names import BASIS_NAMES, LAW_NAMES, MODES, PACKET, QUANTILES
 from attention_wavelets.measures.registry import Level, Measure, by_name
-from attention_wavelets.measures.rigorous import MODES, PACKET, QUANTILES
-from attention_wavelets.measures.sparsity import BASES
 
 __all__ = ["rigorous_measures"]
 
@@ -341,7 +339,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
 
 
 def _sparsity(_: RigorousProtocol) -> list[Measure]:
-    bases = {**{name: f"coefficients in {name}" for name in BASES}}
+    bases = {**{name: f"coefficients in {name}" for name in BASIS_NAMES}}
     bases["identity"] = "the signal itself"
     rows = [
         Measure(
@@ -401,7 +399,7 @@ def _kernels(protocol: RigorousProtocol) -> list[Measure]:
                 _LAG,
                 f"How far a head's attention by lag is from the law {laws[law]}.",
             )
-            for law in (*LAWS, "uniform")
+            for law in (*LAW_NAMES, "uniform")
         ),
         *(
             measure

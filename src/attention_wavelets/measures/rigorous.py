@@ -34,11 +34,11 @@ from attention_wavelets.measures.entropy import (
 )
 from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
+from attention_wavelets.measures.names import ARRANGED, MODES, PACKET, QUANTILES, WAVELETS
 from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
 from attention_wavelets.measures.rotary_power import RotaryExcess, rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
-    WAVELETS,
     best_packet_entropy,
     centred,
     coefficient_entropy,
@@ -73,7 +73,6 @@ from attention_wavelets.measures.wavelet import (
 from attention_wavelets.nulls.bounds import excess_upper_bound
 
 __all__ = [
-    "MODES",
     "compare_signals",
     "measure_bank",
     "measure_correlation",
@@ -81,14 +80,6 @@ __all__ = [
     "measure_rotary_match",
     "measure_signals",
 ]
-
-# Boundary rules under which the energy of db2 coefficients is compared with the signal's.
-MODES = ("symmetric", "zero", "periodization")
-# Quantiles of the widths of a bank's heads.
-QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
-PACKET = "haar"
-# Measures that need rearranged signals.
-ARRANGED = ("arrangement_gain", "arrangement_p")
 
 
 def measure_signals(

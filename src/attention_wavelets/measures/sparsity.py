@@ -15,6 +15,7 @@ from scipy.fft import dct
 
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import xlogx
+from attention_wavelets.measures.names import WAVELETS
 from attention_wavelets.measures.two_sided import SMALLEST_SHARE
 from attention_wavelets.measures.wavelet import depth
 
@@ -49,8 +50,6 @@ def _wavelet(name: str) -> Callable[[FloatArray], FloatArray]:
 
     return transform
 
-
-WAVELETS = ("haar", "db2", "db4", "sym4", "coif1")
 
 BASES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "identity": lambda x: x,

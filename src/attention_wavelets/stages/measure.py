@@ -123,9 +123,9 @@ def _measure(
             layer_rows.append(_layer_rows(where, documents, layer, whole))
             pair_rows.append(_pair_rows(where, layer, part.kernels))
             summary.add(frame, whole)
-        names = {measure.name for measure in measures}
-        together = (whole.only(names) for whole in _models(group, probe, protocol))
-        summary.add_model([whole for whole in together if whole.values])
+        names = {measure.name for measure in measures if measure.level == "model"}
+        if names:
+            summary.add_model([whole.only(names) for whole in _models(group, probe, protocol)])
         model_rows.append(summary.rows(where, documents))
 
 
