@@ -7,7 +7,8 @@ import pytest
 
 from attention_wavelets.measures.entropy import entropy
 from attention_wavelets.measures.kernel import fold, kernel_divergence, kernel_width
-from attention_wavelets.measures.rigorous import compare_signals, measure_bank, measure_signals
+from attention_wavelets.measures.rigorous import compare_signals, measure_signals
+from attention_wavelets.measures.rigorous_layers import measure_bank
 
 LAGS = np.arange(-64, 64)
 # Measured by distance; the rest of a kernel that looks back alone is as it was.

@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from attention_wavelets.measures.rigorous import (
-    compare_signals,
-    measure_correlation,
-    measure_signals,
-)
+from attention_wavelets.measures.rigorous import compare_signals, measure_signals
+from attention_wavelets.measures.rigorous_layers import measure_correlation
 
 # Read on the last N / 2 positions, since N - 1 do not halve.
 HALVING = ("haar_", "dyadic_", "sparsity_")

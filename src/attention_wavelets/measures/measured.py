@@ -173,6 +173,10 @@ class Draft:
         if codes.any():
             self._codes[name] = codes
 
+    def put_known(self, name: str, values: FloatArray | None, reason: str) -> None:
+        """Add a measure whose NaN all have one reason; `values=None` is NaN throughout."""
+        self.put(name, values, None if values is None else np.isnan(values), reason)
+
     def measured(self) -> Measured:
         """What was collected."""
         return Measured(dict(self._values), dict(self._codes))

@@ -11,7 +11,12 @@ from attention_wavelets.measures.arrays import FloatArray, normalise
 from attention_wavelets.measures.kernel import fold
 from attention_wavelets.measures.locality import SMALLEST_REST
 
-__all__ = ["Part", "Usable", "dyadic_part", "lost_mass", "nearest_half", "usable"]
+__all__ = ["Part", "Usable", "drops_sink", "dyadic_part", "lost_mass", "nearest_half", "usable"]
+
+
+def drops_sink(sink: str, by_lag: bool) -> bool:
+    """Whether the first position is left out; signals by lag never hold the first token."""
+    return sink == "drop" and not by_lag
 
 
 class Usable(NamedTuple):

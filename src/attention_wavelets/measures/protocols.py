@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention_wavelets.errors import unknown_name
-from attention_wavelets.measures import paper, rigorous
+from attention_wavelets.measures import paper, rigorous, rigorous_layers
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.measured import Measured, averaged
 from attention_wavelets.measures.offered import OFFERED, protocol_measures
@@ -109,7 +109,7 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
     if layer.signals.ndim == 4:
         measured = averaged(measured)
     return measured.merge(
-        rigorous.measure_rotary(
+        rigorous_layers.measure_rotary(
             layer.kernels,
             layer.logits,
             None if layer.lags is None else layer.frequency,
@@ -121,16 +121,18 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
 
 def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
     by_lag = layer.lags is not None
-    measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
+    measured = rigorous_layers.measure_correlation(layer.kernels, protocol, by_lag)
     frequency = layer.frequency if by_lag else None
     measured = measured.merge(
-        rigorous.measure_rotary_match(layer.kernels, layer.logits, frequency, layer.usage, protocol)
+        rigorous_layers.measure_rotary_match(
+            layer.kernels, layer.logits, frequency, layer.usage, protocol
+        )
     )
-    return measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    return measured.merge(rigorous_layers.measure_bank(layer.kernels, layer.lags, protocol))
 
 
 def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:
-    return rigorous.measure_bank(kernels, lags, protocol, "model_bank")
+    return rigorous_layers.measure_bank(kernels, lags, protocol, "model_bank")
 
 
 KINDS: dict[str, Kind] = {

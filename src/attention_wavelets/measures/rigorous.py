@@ -1,4 +1,4 @@
-"""Protocol `rigorous`: which measures of a signal and of a bank of heads are taken.
+"""Protocol `rigorous`: which measures of a signal, and of two conditions, are taken.
 
 Signals by lag (`lag`) have all of them; rows by position lack those that speak of lags.
 """
@@ -10,16 +10,9 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from attention_wavelets.config.schema import RigorousProtocol
-from attention_wavelets.measures import bank
-from attention_wavelets.measures.arrays import FloatArray, normalise, signal_array
-from attention_wavelets.measures.correlation import (
-    MIN_HEADS,
-    fisher_z,
-    position_spectrum_correlation,
-)
+from attention_wavelets.measures.arrays import FloatArray, signal_array
 from attention_wavelets.measures.dilation import (
     Lags,
     dilation_sensitivity,
@@ -33,10 +26,15 @@ from attention_wavelets.measures.entropy import (
     xlogx,
 )
 from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
-from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
-from attention_wavelets.measures.names import ARRANGED, MODES, PACKET, QUANTILES, WAVELETS
-from attention_wavelets.measures.parts import dyadic_part, lost_mass, nearest_half, usable
-from attention_wavelets.measures.rotary_power import RotaryExcess, rotary_excess
+from attention_wavelets.measures.measured import Draft, Measured, in_chunks
+from attention_wavelets.measures.names import ARRANGED, MODES, PACKET, WAVELETS
+from attention_wavelets.measures.parts import (
+    drops_sink,
+    dyadic_part,
+    lost_mass,
+    nearest_half,
+    usable,
+)
 from attention_wavelets.measures.sparsity import (
     BASES,
     best_packet_entropy,
@@ -61,7 +59,6 @@ from attention_wavelets.measures.uncertainty import (
     draw_permutations,
     excess,
     massar_spindel_slack,
-    permuted_entropy,
 )
 from attention_wavelets.measures.wavelet import (
     decompose,
@@ -72,14 +69,7 @@ from attention_wavelets.measures.wavelet import (
 )
 from attention_wavelets.nulls.bounds import excess_upper_bound
 
-__all__ = [
-    "compare_signals",
-    "measure_bank",
-    "measure_correlation",
-    "measure_rotary",
-    "measure_rotary_match",
-    "measure_signals",
-]
+__all__ = ["compare_signals", "measure_signals"]
 
 
 def measure_signals(
@@ -119,11 +109,6 @@ def measure_signals(
     return in_chunks(measure, array, held)
 
 
-def _drops(protocol: RigorousProtocol, by_lag: bool) -> bool:
-    """Whether the first position is left out; signals by lag never hold the first token."""
-    return protocol.sink == "drop" and not by_lag
-
-
 def _signals(
     rows: NDArray[np.generic],
     mass: NDArray[np.generic] | None = None,
@@ -131,13 +116,13 @@ def _signals(
     protocol: RigorousProtocol,
     lags: NDArray[np.generic] | None,
 ) -> Measured:
-    a, bad, sink = usable(rows, _drops(protocol, lags is not None))
+    a, bad, sink = usable(rows, drops_sink(protocol.sink, lags is not None))
     draft = Draft(len(a), bad)
     held = None if mass is None else np.asarray(mass[:, 0], dtype=np.float64)
     if held is None and lags is None:
         # A row by position holds what its query, or the mean one, attends to.
         held = np.ones(len(a))
-    _put(draft, "lost_mass", None if held is None else lost_mass(held, sink), "unknown")
+    draft.put_known("lost_mass", None if held is None else lost_mass(held, sink), "unknown")
     power = two_sided_power(a)
     _put_spectrum(draft, a, power, protocol)
     _put_uncertainty(draft, a, power, protocol)
@@ -158,11 +143,6 @@ def _chosen(protocol: RigorousProtocol, *names: str) -> bool:
     return protocol.measures == ["all"] or any(name in protocol.measures for name in names)
 
 
-def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> None:
-    """Add a measure whose NaN all have one reason."""
-    draft.put(name, values, None if values is None else np.isnan(values), reason)
-
-
 def _put_spectrum(
     draft: Draft, a: FloatArray, power: FloatArray, protocol: RigorousProtocol
 ) -> None:
@@ -172,21 +152,21 @@ def _put_spectrum(
     draft.put("dc_share", dc_share(power, length))
     draft.put("positional_entropy", of_a)
     share = of_a / math.log(length) if length > 1 else None
-    _put(draft, "positional_entropy_share", share, "length")
+    draft.put_known("positional_entropy_share", share, "length")
     beside = power.copy()
     beside[:, 0] = 0.0
     spread = np.where(varies(power, length), power_entropy(beside, length), np.nan)
     share = spread / math.log(length - 1) if length > 2 else None
-    _put(draft, "spectral_entropy_share", share, "length" if share is None else "constant")
-    _put(draft, "spectral_flatness", spectral_flatness(power, length), "constant")
-    _put(draft, "half_power_width", half_power_width(power, length), "width")
+    draft.put_known("spectral_entropy_share", share, "length" if share is None else "constant")
+    draft.put_known("spectral_flatness", spectral_flatness(power, length), "constant")
+    draft.put_known("half_power_width", half_power_width(power, length), "width")
     octaves = octave_shares(power, length, protocol.octaves)
     for number in range(protocol.octaves):
         # Frequency 1 / N is the slowest there is.
         fine = length >= 2 ** (number + 1)
         values = octaves[:, number] if fine else None
-        _put(draft, f"octave_share_{number + 1}", values, "constant" if fine else "length")
-    _put(draft, "octave_share_rest", octaves[:, -1], "constant")
+        draft.put_known(f"octave_share_{number + 1}", values, "constant" if fine else "length")
+    draft.put_known("octave_share_rest", octaves[:, -1], "constant")
 
 
 def _put_uncertainty(
@@ -198,14 +178,14 @@ def _put_uncertainty(
     draft.put("excess_amp", above.amp)
     draft.put("excess_mix", above.mix)
     most = excess_upper_bound(length)
-    _put(draft, "excess_share", above.sqrt / most if most > 0 else None, "length")
+    draft.put_known("excess_share", above.sqrt / most if most > 0 else None, "length")
     if _chosen(protocol, *ARRANGED):
         order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)
         found = arrangement(a, order)
-        _put(draft, "arrangement_gain", found.gain, "constant")
+        draft.put_known("arrangement_gain", found.gain, "constant")
         draft.put("arrangement_p", found.p)
-    _put(draft, "massar_spindel_slack", massar_spindel_slack(a), "length")
-    _put(draft, "breitenberger_product", breitenberger_product(a), "neighbours")
+    draft.put_known("massar_spindel_slack", massar_spindel_slack(a), "length")
+    draft.put_known("breitenberger_product", breitenberger_product(a), "neighbours")
 
 
 def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) -> None:
@@ -217,7 +197,7 @@ def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) ->
     if a is None or energies is None or len(details) < 2:
         draft.put("haar_energy_entropy", None, reason=short)
     else:
-        _put(draft, "haar_energy_entropy", _energy_entropy(a, energies), "constant")
+        draft.put_known("haar_energy_entropy", _energy_entropy(a, energies), "constant")
     for level in range(1, protocol.levels + 1):
         names = [f"{kind}_{level}" for kind in ("haar_share", "haar_entropy", "dyadic_entropy")]
         if a is None or energies is None or added is None or level > len(details):
@@ -226,10 +206,10 @@ def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) ->
             continue
         part = np.square(details[-level])
         total = np.where(_seen(a, energies), energies.sum(axis=-1), np.nan)
-        _put(draft, names[0], energies[:, -level] / total, "constant")
+        draft.put_known(names[0], energies[:, -level] / total, "constant")
         here = np.where(energies[:, -level] > _rounding(a), entropy(part), np.nan)
         even = here / math.log(part.shape[-1]) if part.shape[-1] > 1 else None
-        _put(draft, names[1], even, "length" if even is None else "power")
+        draft.put_known(names[1], even, "length" if even is None else "power")
         draft.put(names[2], added[:, level - 1])
 
 
@@ -241,7 +221,7 @@ def _put_windows(draft: Draft, a: FloatArray, protocol: RigorousProtocol, by_lag
         inside = None
         if a.shape[-1] >= width:
             inside = weighted_window_entropy(near, width, terms) / math.log(width)
-        _put(draft, f"window_entropy_{width}", inside, "length" if inside is None else "mass")
+        draft.put_known(f"window_entropy_{width}", inside, "length" if inside is None else "mass")
 
 
 def _put_edges(draft: Draft, a: FloatArray) -> None:
@@ -251,11 +231,11 @@ def _put_edges(draft: Draft, a: FloatArray) -> None:
         short = depth(length, "db2") == 0
         parts = None if short else level_energies(decompose(a, "db2", mode)).sum(axis=-1)
         ratio = None if parts is None else parts / np.square(a).sum(axis=-1)
-        _put(draft, f"db2_energy_{mode}", ratio, "length")
+        draft.put_known(f"db2_energy_{mode}", ratio, "length")
     fine = None if depth(length, "db2") == 0 else level_energies(decompose(a, "db2", "zero"))[:, 1:]
     several = fine is not None and fine.shape[-1] > 1
     value = _energy_entropy(a, fine) if fine is not None and several else None
-    _put(draft, "db2_energy_entropy", value, "constant" if several else "length")
+    draft.put_known("db2_energy_entropy", value, "constant" if several else "length")
 
 
 def _rounding(a: FloatArray) -> FloatArray:
@@ -280,10 +260,10 @@ def _put_sparsity(draft: Draft, a: FloatArray) -> None:
     for basis in BASES:
         short = basis in WAVELETS and levels(length, basis) == 0
         values = None if short else coefficient_entropy(x, basis)
-        _put(draft, f"sparsity_{basis}", values, "length" if short else "constant")
+        draft.put_known(f"sparsity_{basis}", values, "length" if short else "constant")
     short = levels(length, PACKET) == 0
     values = None if short else best_packet_entropy(x, PACKET)
-    _put(draft, "sparsity_packets", values, "length" if short else "constant")
+    draft.put_known("sparsity_packets", values, "length" if short else "constant")
 
 
 def _put_kernel(draft: Draft, a: FloatArray, lags: NDArray[np.generic] | None) -> None:
@@ -329,17 +309,17 @@ def _pairs(
     protocol: RigorousProtocol,
     lags: Lags,
 ) -> Measured:
-    drop = _drops(protocol, lags is not None)
+    drop = drops_sink(protocol.sink, lags is not None)
     a, bad, _ = usable(reference, drop)
     b, bad_too, _ = usable(scaled, drop)
     draft = Draft(len(a), bad, bad_too)
     dilated = dilation_sensitivity(a, b)
     kept, lost = lag_sensitivity(a, b, lags)
     draft.put("scale_dilation", dilated)
-    _put(draft, "scale_lag", kept, "mass")
+    draft.put_known("scale_lag", kept, "mass")
     draft.put("scale_lost_mass", lost)
     sign = kappa(dilated, kept, protocol.smallest_change)
-    _put(draft, "scale_kappa", sign, "scale")
+    draft.put_known("scale_kappa", sign, "scale")
     sides = (None, None) if lags is None else lags
     first = dyadic_part(a, reference.shape[-1], sides[0])
     second = dyadic_part(b, scaled.shape[-1], sides[1])
@@ -348,7 +328,7 @@ def _pairs(
         return draft.measured()
     shifted = Draft(len(a), bad, bad_too, {"mass": first.empty | second.empty})
     shift = _level_shift(first.rows, second.rows)
-    _put(shifted, "scale_level_shift", shift, "length" if shift is None else "constant")
+    shifted.put_known("scale_level_shift", shift, "length" if shift is None else "constant")
     return draft.measured().merge(shifted.measured())
 
 
@@ -363,212 +343,3 @@ def _level_shift(a: FloatArray, b: FloatArray) -> FloatArray | None:
     usable = (size[0] > _rounding(longer)) & (size[1] > _rounding(shorter))
     product = np.sqrt(np.where(usable, size[0] * size[1], np.nan))
     return np.asarray(1.0 - np.clip((x * y).sum(axis=-1) / product, -1.0, 1.0))
-
-
-def measure_correlation(signals: ArrayLike, protocol: RigorousProtocol, by_lag: bool) -> Measured:
-    """Position against spectrum over the heads of a layer, beside what chance order gives.
-
-    Over heads, H(a) and H(|F sqrt a|^2) are tied by the theorem alone, so their correlation is
-    negative for any rows. Rearranging each head's positions keeps the first and gives the second
-    its chance value: what is left is what the arrangement adds.
-
-    Parameters
-    ----------
-    signals
-        (..., head, N).
-
-    Returns
-    -------
-    Measured
-        Arrays (...), without the heads.
-    """
-    array = signal_array(signals)
-    batch, heads, length = array.shape[:-2], array.shape[-2], array.shape[-1]
-    a, bad, _ = usable(array.reshape(-1, length), _drops(protocol, by_lag))
-    length = a.shape[-1]
-    unusable = np.logical_or.reduce(list(bad.values()))
-    drawn = protocol.permutations
-    order = draw_permutations(length, drawn.correlation, drawn.seed)
-    at_home = np.arange(length)[None]
-    spectral = np.concatenate([permuted_entropy(a, at_home), _in_blocks(a, order)], axis=-1)
-    spectral[unusable] = np.nan
-    x = np.where(unusable, np.nan, positional_entropy(a)).reshape(-1, heads)
-    ratio = np.log(participation_ratio(a)).reshape(-1, heads)
-    y = spectral.reshape(-1, heads, len(order) + 1)
-    found = position_spectrum_correlation(x, y[..., 0])
-    each = np.stack(
-        [position_spectrum_correlation(x, y[..., i + 1]) for i in range(len(order))], axis=-1
-    )
-    chance = each.mean(axis=-1)
-    few = {"heads": np.asarray(np.isfinite(x).sum(axis=-1) < MIN_HEADS)}
-    draft = Draft(len(x), few)
-    _put(draft, "correlation", found, "variance")
-    _put(draft, "correlation_chance", chance, "variance")
-    _put(draft, "correlation_adjusted", found - chance, "variance")
-    apart = fisher_z(found) - fisher_z(each).mean(axis=-1)
-    # Heads on a line have a correlation, but no z.
-    on_line = np.isnan(apart) & np.isfinite(found - chance)
-    z = Draft(len(x), few, {"power": on_line})
-    _put(z, "correlation_z", apart, "variance")
-    _put(draft, "correlation_partial", _partial(x, y[..., 0], ratio), "variance")
-    ranks = position_spectrum_correlation(_ranks(x), _ranks(y[..., 0]))
-    _put(draft, "correlation_ranks", ranks, "variance")
-    return reshaped(draft.measured().merge(z.measured()), batch)
-
-
-def _in_blocks(a: FloatArray, order: NDArray[np.intp]) -> FloatArray:
-    size = max(1, 2**17 // order.size)
-    parts = [permuted_entropy(a[i : i + size], order) for i in range(0, len(a), size)]
-    return np.concatenate(parts) if parts else np.empty((0, len(order)))
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Ranks along the last axis, ties shared; NaN stays."""
-    return np.asarray(rankdata(values, axis=-1, nan_policy="omit"), dtype=np.float64)
-
-
-def _partial(x: FloatArray, y: FloatArray, given: FloatArray) -> FloatArray:
-    """Correlation of x and y over the last axis with a third variable held fixed."""
-    xy, xz, yz = (position_spectrum_correlation(p, q) for p, q in ((x, y), (x, given), (y, given)))
-    rest = (1.0 - np.square(xz)) * (1.0 - np.square(yz))
-    out = np.full(rest.shape, np.nan)
-    # Where the third variable says everything, the quotient is one of rounding errors.
-    usable = rest > 1e-12
-    return np.asarray(np.divide(xy - xz * yz, np.sqrt(np.abs(rest)), out=out, where=usable))
-
-
-def measure_bank(
-    kernels: ArrayLike, lags: ArrayLike | None, protocol: RigorousProtocol, prefix: str = "bank"
-) -> Measured:
-    """Measures of the heads of a layer or model as a bank of kernels.
-
-    Parameters
-    ----------
-    kernels
-        (..., head, N), from `lag`.
-    lags
-        (N,); None for signals by position, which are no kernels: all is NaN then.
-    prefix
-        "bank" for a layer, "model_bank" for a whole model.
-
-    Returns
-    -------
-    Measured
-        Arrays (...), without the heads. A bank with a head that is no signal is NaN.
-    """
-    array = signal_array(kernels)
-    batch, heads, length = array.shape[:-2], array.shape[-2], array.shape[-1]
-    whole, bad = normalise(array.reshape(-1, length))
-    k = whole.reshape(-1, heads, length)
-    broken = {n: np.asarray(rows.reshape(-1, heads).any(axis=-1)) for n, rows in bad.items()}
-    draft = Draft(len(k), broken)
-    octaves = protocol.octaves
-
-    def put(name: str, values: FloatArray | None) -> None:
-        _put(draft, f"{prefix}_{name}", values, "axis" if lags is None else "bank")
-
-    for kind, unit in (("frame", False), ("unit_frame", True)):
-        bounds = None if lags is None else bank.frame_bounds(k, unit=unit)
-        put(f"{kind}_lower", None if bounds is None else bounds.lower)
-        put(f"{kind}_upper", None if bounds is None else bounds.upper)
-        put(f"{kind}_ratio", None if bounds is None else bounds.ratio)
-        put(f"{kind}_octaves", None if bounds is None else bounds.octaves)
-    near = None if lags is None else fold(k, lags)[0]
-    scales = None if near is None else bank.scale_quantiles(near, tuple(QUANTILES.values()))
-    for number, name in enumerate(QUANTILES):
-        put(f"scale_{name}", None if scales is None else scales[number])
-    put("scale_octaves", None if scales is None else scales[-1] - scales[0])
-    put("octave_coverage", None if lags is None else bank.octave_coverage(k, octaves))
-    distance = None if lags is None else np.abs(np.asarray(lags))
-    put("collapse", None if distance is None else bank.self_similar_collapse(k, distance))
-    put("rank", None if lags is None else bank.effective_rank(k))
-    put("overlap", None if lags is None else bank.overlap(k))
-    if prefix == "bank":
-        # Of a whole model every pair would cost minutes.
-        put("cross_correlation", None if lags is None else bank.cross_correlation(k))
-    put("complementarity", None if lags is None else bank.band_complementarity(k, octaves))
-    return reshaped(draft.measured(), batch)
-
-
-def measure_rotary(
-    signals: ArrayLike,
-    logits: ArrayLike | None,
-    frequency: ArrayLike | None,
-    usage: ArrayLike | None,
-    protocol: RigorousProtocol,
-) -> Measured:
-    """Power at the rotary frequencies a head uses, of attention by lag and of logits by lag.
-
-    Parameters
-    ----------
-    signals
-        (sequence, head, lag).
-    logits
-        (sequence, head, frequency), power of logits along the same lags; None if not extracted.
-    frequency, usage
-        (pair,) cycles per token, and (sequence, head, pair); None if not extracted or not rotary.
-
-    Returns
-    -------
-    Measured
-        Arrays (sequence, head).
-    """
-    array = signal_array(signals)
-    _, bad = normalise(array.reshape(-1, array.shape[-1]))
-    draft = Draft(array[..., 0].size, bad)
-    for name, found in _rotary(array, logits, frequency, usage, protocol).items():
-        _put(draft, name, None if found is None else found.excess.ravel(), "rotary")
-        _put(draft, f"{name}_p", None if found is None else found.p.ravel(), "rotary")
-    return reshaped(draft.measured(), array.shape[:-1])
-
-
-def measure_rotary_match(
-    signals: ArrayLike,
-    logits: ArrayLike | None,
-    frequency: ArrayLike | None,
-    usage: ArrayLike | None,
-    protocol: RigorousProtocol,
-) -> Measured:
-    """Whether the heads of a layer together vary at the frequencies each of them uses.
-
-    Parameters are those of `measure_rotary`.
-
-    Returns
-    -------
-    Measured
-        Arrays (sequence,).
-    """
-    array = signal_array(signals)
-    draft = Draft(len(array))
-    for name, found in _rotary(array, logits, frequency, usage, protocol).items():
-        p = None if found is None else found.layer_p
-        _put(draft, f"{name.replace('excess', 'match')}_p", p, "rotary")
-    return draft.measured()
-
-
-def _rotary(
-    array: NDArray[np.generic],
-    logits: ArrayLike | None,
-    frequency: ArrayLike | None,
-    usage: ArrayLike | None,
-    protocol: RigorousProtocol,
-) -> dict[str, RotaryExcess | None]:
-    """`rotary_excess` of signals and of logits; None where something is not there."""
-    length = array.shape[-1]
-    rows, bad = normalise(array.reshape(-1, length))
-    unusable = np.logical_or.reduce(list(bad.values())).reshape(array.shape[:-1])
-    spectra = {"rotary_excess": two_sided_power(rows).reshape(*array.shape[:-1], -1)}
-    if logits is not None:
-        spectra["rotary_excess_logits"] = np.asarray(logits, dtype=np.float64)
-    found: dict[str, RotaryExcess | None] = {}
-    for name in ("rotary_excess", "rotary_excess_logits"):
-        power = spectra.get(name)
-        if power is None or frequency is None or usage is None:
-            found[name] = None
-            continue
-        # The spectrum of a signal that does not vary is that of rounding.
-        silent = unusable | ~varies(power, 2 * (power.shape[-1] - 1))
-        heard = np.where(silent[..., None], np.nan, power)
-        drawn = protocol.permutations
-        found[name] = rotary_excess(heard, 1 / length, frequency, usage, drawn.count, drawn.seed)
-    return found
