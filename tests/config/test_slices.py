@@ -41,7 +41,8 @@ def test_slices_are_one_per_output_of_the_pipeline():
         for corpus in corpora:
             expected |= {f"sequences/{model}/{corpus}", f"signals/{model}/{corpus}"}
             expected |= {f"measures/{model}/{corpus}/paper"}
-        expected |= {f"measures/{model}/enwiki-256/rigorous"}
+        for protocol in ("rigorous", "rigorous-no-sink", "rigorous-rows"):
+            expected |= {f"measures/{model}/enwiki-256/{protocol}"}
     expected |= {
         f"studies/quickstart/{name}"
         for name in ("aggregate", "facts", "figures", "nearest", "report")

@@ -18,6 +18,7 @@ from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
+from attention_wavelets.measures.offered import protocol_measures
 
 __all__ = [
     "MEMBER_GROUPS",
@@ -411,14 +412,9 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
 
 
 def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
-    chosen = {n: p for n, p in experiment.protocol.items() if p.measures != ["all"]}
-    if not chosen:
-        return
-    # The measures need numpy and scipy, which most parses of the workflow can do without.
-    from attention_wavelets.measures.protocols import protocol_measures
-
-    for name, protocol in chosen.items():
-        protocol_measures(protocol, f"conf/protocol/{name}.yaml")
+    for name, protocol in experiment.protocol.items():
+        if protocol.measures != ["all"]:
+            protocol_measures(protocol, f"conf/protocol/{name}.yaml")
 
 
 def _refuse_repeats(key: str, names: list[str], where: str) -> None:

@@ -77,27 +77,22 @@ def _signals(rows: NDArray[np.generic], protocol: PaperProtocol) -> Measured:
         # Short blocks are a matter of length; blocks without mass are one of mass.
         reason = "length" if inside is None else "mass"
         share = None if inside is None else inside / math.log(width)
-        _put(draft, f"window_entropy_{width}", share, reason)
-        _put(draft, f"window_entropy_{width}_nats", inside, reason)
+        draft.put_known(f"window_entropy_{width}", share, reason)
+        draft.put_known(f"window_entropy_{width}_nats", inside, reason)
     _put_wavelet(draft, a, protocol)
     return draft.measured()
-
-
-def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> None:
-    """Add a measure whose NaN all have one reason."""
-    draft.put(name, values, None if values is None else np.isnan(values), reason)
 
 
 def _put_spectrum(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
     spectrum = protocol.spectrum
     nfft = fft_length(spectrum.nfft, a.shape[-1])
     power = power_spectrum(a, spectrum.window, nfft, spectrum.dc)
-    _put(draft, "spectral_entropy", spectral_entropy(power), "power")
+    draft.put_known("spectral_entropy", spectral_entropy(power), "power")
     draft.put("spectral_entropy_sqrt", conjugate_entropy(a))
-    _put(draft, "selectivity", selectivity(power), "power")
+    draft.put_known("selectivity", selectivity(power), "power")
     shares = band_shares(power, spectrum.band_edges, nfft)
     for number, name in enumerate(BANDS):
-        _put(draft, name, shares[..., number], "power")
+        draft.put_known(name, shares[..., number], "power")
 
 
 def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
@@ -114,9 +109,9 @@ def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
             if values is None or scale > levels:
                 draft.put(name, None, reason="length")
             else:
-                _put(draft, name, values[..., scale], "power")
+                draft.put_known(name, values[..., scale], "power")
     error = reconstruction_error(a, wavelet.name, wavelet.mode) if levels else None
-    _put(draft, "reconstruction_error", error, "length")
+    draft.put_known("reconstruction_error", error, "length")
 
 
 def compare_signals(
@@ -163,8 +158,8 @@ def _pairs(
         draft.put("scale_correlation", None, reason="length")
         return draft.measured()
     sensitivity = scale_sensitivity(a, b, rule, wavelet.name, wavelet.mode, lags)
-    _put(draft, "scale_sensitivity", sensitivity, "power")
-    _put(draft, "scale_correlation", 1.0 - sensitivity, "power")
+    draft.put_known("scale_sensitivity", sensitivity, "power")
+    draft.put_known("scale_correlation", 1.0 - sensitivity, "power")
     return draft.measured()
 
 
@@ -214,7 +209,7 @@ def _locality(
     for name, distance in {"local_global_ratio": local.headline, **names}.items():
         reached = covers(lags, distance)
         values = local_global_ratio(a, whole, lags, distance) if reached else None
-        _put(draft, name, values, "rest" if reached else "length")
+        draft.put_known(name, values, "rest" if reached else "length")
     return draft.measured()
 
 

@@ -133,9 +133,9 @@ def _measure(
             layer_rows.append(_layer_rows(where, documents, layer, whole))
             pair_rows.append(_pair_rows(where, layer, part.kernels))
             summary.add(frame, whole)
-        names = {measure.name for measure in measures}
-        together = (whole.only(names) for whole in _models(group, probe, protocol))
-        summary.add_model([whole for whole in together if whole.values])
+        names = {measure.name for measure in measures if measure.level == "model"}
+        if names:
+            summary.add_model([whole.only(names) for whole in _models(group, probe, protocol)])
         model_rows.append(summary.rows(where, documents))
 
 
@@ -157,8 +157,10 @@ def _layers(
     near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
         mine = np.s_[:, layer]
-        signals, lags = _signals(group, probe, mine)
-        reference, reference_lags = (None, None) if full is None else _signals(full, probe, mine)
+        signals, lags, held = _signals(group, probe, mine)
+        reference, reference_lags = None, None
+        if full is not None:
+            reference, reference_lags, _ = _signals(full, probe, mine)
         local = None
         if near:
             mass = group[f"{near[0]}_mass"][mine].values
@@ -167,26 +169,30 @@ def _layers(
                 _mean_signals(mass, protocol),
                 group[LAG_AXIS].values,
             )
-        signals = _mean_signals(signals, protocol)
+        signals, held = (_mean_signals(values, protocol) for values in (signals, held))
         reference = None if reference is None else _mean_signals(reference, protocol)
         facts = _facts(group, probe, layer)
-        yield LayerSignals(signals, lags, reference, reference_lags, local, **facts, **stated)
+        yield LayerSignals(
+            signals, lags, reference, reference_lags, local, mass=held, **facts, **stated
+        )
 
 
 def _signals(
     group: xr.Dataset, probe: str, where: tuple[slice, Any]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Signals (sequence, ..., head, N) and the lags of their columns, None for positions.
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Signals (sequence, ..., head, N), the lags of their columns, None for positions, and mass.
 
-    Zeros, which the measures know as `mass`, where no mass was seen. Whole rows come by lag.
+    Zeros, which the measures know as `mass`, where no mass was seen. Whole rows come by lag, with
+    the mass that they hold there.
     """
     variable = group[probe]
     mass = group[f"{probe}_mass"][where].values
     signals = np.where(mass[..., None] == 0, np.float32(0), variable[where].values)
     if "row" in variable.dims:
         lags = np.arange(group.sizes["position"] // 2)
-        return rows_by_lag(signals, group["row"].values, len(lags)), lags
-    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None
+        near = rows_by_lag(signals, group["row"].values, len(lags))
+        return near, lags, mass * near.sum(axis=-1, dtype=np.float64)
+    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None, mass
 
 
 def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:
@@ -224,7 +230,6 @@ def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
         found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
     if "coupling" in group:
         found["coupling"] = group["coupling"][:, layer].values
-        found["mass"] = group[f"{probe}_mass"][:, layer].values
     return found
 
 
@@ -235,7 +240,7 @@ def _models(group: xr.Dataset, probe: str, protocol: Any) -> Iterator[Measured]:
         return
     for start in range(0, group.sizes["sequence"], SEQUENCES_AT_ONCE):
         some = slice(start, start + SEQUENCES_AT_ONCE)
-        signals, lags = _signals(group, probe, (some, slice(None)))
+        signals, lags, _ = _signals(group, probe, (some, slice(None)))
         # (sequence, layer, head, [row,] N): all heads of a model side by side.
         kernels = signals if signals.ndim == 4 else signals.mean(axis=3)
         yield measure(kernels.reshape(len(kernels), -1, kernels.shape[-1]), lags, protocol)
