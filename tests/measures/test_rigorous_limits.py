@@ -73,7 +73,7 @@ def test_the_shortest_signals_have_reasons_instead_of_numbers(rigorous, length, 
     expected = {m.name for m in rigorous_measures(protocol) if m.level == "head"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = kind.signals(rows, protocol)
+        found = kind.signals(rows, None, protocol)
         assert set(found.values) == {n for n in expected if not n.startswith("rotary_excess")}
         for lags in (None, np.arange(length), np.arange(length) - length // 2):
             layer = LayerSignals(rows, lags, rows, lags)

@@ -218,18 +218,19 @@ def _rotary(
     length = array.shape[-1]
     rows, bad = normalise(array.reshape(-1, length))
     unusable = np.logical_or.reduce(list(bad.values())).reshape(array.shape[:-1])
-    spectra = {"rotary_excess": two_sided_power(rows).reshape(*array.shape[:-1], -1)}
+    power = two_sided_power(rows)
+    spectra = {"rotary_excess": power.reshape(*array.shape[:-1], power.shape[-1])}
     if logits is not None:
         spectra["rotary_excess_logits"] = np.asarray(logits, dtype=np.float64)
     found: dict[str, RotaryExcess | None] = {}
     for name in ("rotary_excess", "rotary_excess_logits"):
-        power = spectra.get(name)
-        if power is None or frequency is None or usage is None:
+        spectrum = spectra.get(name)
+        if spectrum is None or frequency is None or usage is None:
             found[name] = None
             continue
         # The spectrum of a signal that does not vary is that of rounding.
-        silent = unusable | ~varies(power, 2 * (power.shape[-1] - 1))
-        heard = np.where(silent[..., None], np.nan, power)
+        silent = unusable | ~varies(spectrum, 2 * (spectrum.shape[-1] - 1))
+        heard = np.where(silent[..., None], np.nan, spectrum)
         drawn = protocol.permutations
         found[name] = rotary_excess(heard, 1 / length, frequency, usage, drawn.count, drawn.seed)
     return found
