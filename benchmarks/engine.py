@@ -113,7 +113,9 @@ def _exponential(generator: np.random.Generator) -> Signals:
     return Signals(made(full), made(half), made(np.arange(LENGTH)))
 
 
-def _independent(generator: np.random.Generator, low: float, high: float, length: int) -> np.ndarray:
+def _independent(
+    generator: np.random.Generator, low: float, high: float, length: int
+) -> np.ndarray:
     """Gamma weights of each head's own shape, drawn anew at every position."""
     shape = np.exp(generator.uniform(np.log(low), np.log(high), (LAYERS, HEADS, 1)))
     # A head's shape is the same in all texts and lengths: drawn first, from the same state.
