@@ -243,6 +243,9 @@ def calibration(simulations: int, seed: int = SEED, *, processes: int = 1) -> di
 def _done(todo: Sequence[Job], processes: int) -> dict[tuple[str, str], Found]:
     """What every case found, its batches in order."""
     if processes > 1:
+        # One thread to a process: they share the processor as it is.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             done = list(pool.map(run, todo))
     else:
@@ -370,9 +373,6 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/calibration.json"))
     options = parser.parse_args()
-    # One thread to a process: they share the processor as it is.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     start = time.perf_counter()
     result = calibration(options.simulations, options.seed, processes=options.processes)
     for part in PARTS:
