@@ -110,8 +110,8 @@ def alternate(
 def measures_alone(protocol_name: str, rounds: int) -> float:
     """A protocol over one array against one bare pass of the transforms it is made of."""
     from attention_wavelets.config.compose import default_conf, load_member
+    from attention_wavelets.measures.names import ARRANGED
     from attention_wavelets.measures.protocols import kind_of, protocol_measures
-    from attention_wavelets.measures.rigorous import ARRANGED
 
     protocol = load_member("protocol", protocol_name, default_conf(), {})
     # Rearranged signals are measured as often as the settings say: not part of the ratio.
@@ -139,8 +139,8 @@ def _bare_rigorous(signals: np.ndarray) -> None:
     import pywt
     from scipy.fft import dct
 
-    from attention_wavelets.measures.rigorous import MODES, PACKET
-    from attention_wavelets.measures.sparsity import WAVELETS, levels
+    from attention_wavelets.measures.names import MODES, PACKET, WAVELETS
+    from attention_wavelets.measures.sparsity import levels
 
     length = signals.shape[-1]
     np.fft.rfft(signals)

@@ -379,13 +379,22 @@ def _add_measure(commands: Any) -> None:
 
         conf = arguments.conf or default_conf()
         protocol = load_member("protocol", arguments.protocol, conf, {})
-        count = measure_array(arguments.signals, protocol, arguments.out)
+        count = measure_array(
+            arguments.signals,
+            protocol,
+            arguments.out,
+            by_lag=arguments.by_lag,
+            where=f"conf/protocol/{arguments.protocol}.yaml",
+        )
         _say(f"{count} signals measured: {arguments.out}")
 
     text = "Measure any array of signals (last axis = position): one row per signal, in order."
     parser = _command(commands, "measure", run, text)
     parser.add_argument("signals", type=Path, help="a .npy file of non-negative rows")
-    parser.add_argument("--protocol", default="paper")
+    named = "`attention-wavelets ls protocols` lists them"
+    parser.add_argument("--protocol", default="paper", help=f"default paper; {named}")
+    lags = "the last axis is lag 0, 1, 2, ... instead of position"
+    parser.add_argument("--by-lag", action="store_true", help=lags)
     parser.add_argument("--conf", type=Path, help="folder of the YAML files")
     _files(parser, "out")
 
@@ -445,7 +454,9 @@ def _add_ls(commands: Any) -> None:
     groups["studies"] = "study"
 
     def run(arguments: Arguments) -> None:
-        if arguments.what in ("facts", "figures"):
+        if arguments.what == "measures":
+            names = _measure_names(arguments.conf or default_conf(), arguments.protocol)
+        elif arguments.what in ("facts", "figures"):
             from typing import get_args
 
             from attention_wavelets.config.schema import FactName, FigureName
@@ -456,8 +467,19 @@ def _add_ls(commands: Any) -> None:
         _say("\n".join(names))
 
     parser = _command(commands, "ls", run, "List the names that YAML files can use.")
-    parser.add_argument("what", choices=sorted([*groups, "facts", "figures"]))
+    parser.add_argument("what", choices=sorted([*groups, "facts", "figures", "measures"]))
+    parser.add_argument("--protocol", help="whose measures; default those of every protocol")
     parser.add_argument("--conf", type=Path, help="folder of the YAML files")
+
+
+def _measure_names(conf: Path, protocol: str | None) -> list[str]:
+    """Names that `measures` of a protocol may hold, in the order of the columns."""
+    from attention_wavelets.config.compose import load_member, options
+    from attention_wavelets.measures.protocols import kind_of
+
+    names = options(conf, "protocol") if protocol is None else [protocol]
+    found = (load_member("protocol", name, conf, {}) for name in names)
+    return list(dict.fromkeys(m.name for p in found for m in kind_of(p).measures(p)))
 
 
 def _add_validate(commands: Any) -> None:

@@ -42,7 +42,8 @@ def test_slices_are_one_per_output_of_the_pipeline():
         for corpus in corpora:
             expected |= {f"sequences/{model}/{corpus}", f"signals/{model}/{corpus}"}
             expected |= {f"measures/{model}/{corpus}/paper"}
-        expected |= {f"measures/{model}/enwiki-256/rigorous"}
+        for protocol in ("rigorous", "rigorous-no-sink", "rigorous-rows"):
+            expected |= {f"measures/{model}/enwiki-256/{protocol}"}
     expected |= {
         f"studies/quickstart/{name}"
         for name in ("aggregate", "claims", "facts", "figures", "nearest", "report")
@@ -122,7 +123,10 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
             ("protocol.paper.wavelet.name=db4",),
             {f"measures/{m}/{c}/paper" for m in MODELS for c in ("enwiki-96", "enwiki-256")}
             | {f"nulls/{m}/enwiki-96/paper" for m in ("smollm2-135m", "minilm-l6")}
-            | {f"studies/quickstart/{name}" for name in ("claims", "figures", "report")},
+            | {
+                f"studies/quickstart/{stage}"
+                for stage in ("claims", "figures", "nearest", "report")
+            },
         ),
     ],
 )

@@ -13,6 +13,7 @@ import pytest
 
 from helpers.tiny_study import COUNT, DOCUMENTS, Project
 
+CONF = Path(__file__).parents[2] / "conf"
 NAMED = ("study=tiny",)
 
 
@@ -205,15 +206,35 @@ def test_a_checksum_mismatch(tiny_project: Project, out: Path, tmp_path: Path):
     assert not list(cache.rglob("*.whl"))
 
 
-@pytest.mark.parametrize("damage", ["missing", "truncated", "text", "pickle", "words", "nothing"])
+UNREADABLE = {
+    "missing": "file is missing; give a .npy file",
+    "text": "is no .npy file; save the array with np.save",
+    "several": "is no .npy file; save the array with np.save",
+    "truncated": "damaged .npy file (",
+    "pickle": "holds Python objects; save one array of numbers",
+    "words": "holds values of type <U1, not real numbers; save an array of",
+    "complex": "holds values of type complex128, not real numbers; save an array of",
+    "number": "holds a single number; save an array (..., N)",
+    "nothing": "holds no signals (shape (0, 8))",
+}
+
+
+@pytest.mark.parametrize("damage", UNREADABLE)
 def test_an_array_that_cannot_be_measured(
     tiny_project: Project, out: Path, tmp_path: Path, damage: str
 ):
     path = tmp_path / "signals.npy"
     if damage == "pickle":
         np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    elif damage == "several":
+        with path.open("wb") as file:
+            np.savez(file, a=np.ones(8), b=np.ones(8))
     elif damage == "words":
         np.save(path, np.array([["a", "b"]]))
+    elif damage == "complex":
+        np.save(path, np.ones((2, 8), dtype=np.complex128))
+    elif damage == "number":
+        np.save(path, np.float64(1))
     elif damage == "nothing":
         np.save(path, np.zeros((0, 8)))
     elif damage == "text":
@@ -222,7 +243,28 @@ def test_an_array_that_cannot_be_measured(
         np.save(path, np.ones((100, 64)))
         path.write_bytes(path.read_bytes()[:1000])
     said = refused(tiny_project, out, "measure", "--protocol", "paper", str(path))
-    assert said.startswith(f"{path}: ")
+    assert said.startswith(f"{path}: {UNREADABLE[damage]}")
+    # A file that must be unpickled can run any code; nobody is told how.
+    assert "pickle" not in said
+
+
+@pytest.mark.parametrize(
+    ("measures", "expected"),
+    [
+        ("[excess_sqrt, all]", "`all` stands beside other measures; write [all] alone"),
+        ("[exces_sqrt]", "unknown measure 'exces_sqrt'; did you mean 'excess_sqrt'?"),
+        ("[bank_collapse]", "none of its `measures` is one of single signals"),
+    ],
+)
+def test_measures_that_a_protocol_cannot_have(
+    tiny_project: Project, out: Path, tmp_path: Path, measures: str, expected: str
+):
+    """The message names the file, in `measure` as in the workflow."""
+    shutil.copy(CONF / "protocol/rigorous.yaml", tiny_project.yaml("protocol/own"))
+    tiny_project.change("protocol/own", "measures: [all]", f"measures: {measures}")
+    np.save(tmp_path / "signals.npy", np.ones((2, 8)))
+    said = refused(tiny_project, out, "measure", "--protocol", "own", f"{tmp_path}/signals.npy")
+    assert said.startswith(f"conf/protocol/own.yaml: {expected}")
 
 
 def test_a_missing_slice(tiny_project: Project, out: Path, tmp_path: Path):

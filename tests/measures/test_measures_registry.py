@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from attention_wavelets.config.schema import PaperProtocol
+from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.paper import (
     compare_signals,
     measure_layers,
@@ -41,6 +42,12 @@ def test_families_follow_the_settings_of_the_protocol(rows, protocol):
     assert {"window_entropy_8_nats", "wavelet_entropy_raw_1", "local_global_ratio_3"} <= listed
     assert not {"window_entropy_16", "wavelet_entropy_2", "local_global_ratio_8"} & listed
     assert set(measure_signals(rows, other).values) <= listed
+
+
+def test_all_beside_other_measures_is_refused_in_one_line(rigorous):
+    both = rigorous.model_copy(update={"measures": ["excess_sqrt", "all"]})
+    with pytest.raises(PipelineError, match="here: `all` stands beside other measures"):
+        protocol_measures(both, "here")
 
 
 def test_a_name_given_twice_is_refused(protocol):

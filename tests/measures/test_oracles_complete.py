@@ -12,7 +12,6 @@ from attention_wavelets.config.schema import PaperProtocol
 from attention_wavelets.measures import paper, rigorous
 from attention_wavelets.measures.dilation import (
     dilation_sensitivity,
-    hellinger,
     lag_sensitivity,
     resample,
     same_lags,
@@ -116,7 +115,7 @@ def of_rigorous(name, _, protocol):
     power, place = two_sided_power(a), np.arange(len(a))
     product = values["breitenberger_product"]
     # Overlap of neighbours, and the spread that the product holds where there is any.
-    overlap = 1 - hellinger(a[1:], a[:-1]) ** 2
+    overlap = (np.sqrt(a[1:]) * np.sqrt(a[:-1])).sum()
     mean = a @ place
     spread = product * overlap**2 / (1 - overlap**2) if overlap else a @ (place - mean) ** 2
     slow = len(a).bit_length() - 2

@@ -12,27 +12,30 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from attention_wavelets.measures import bank
+from attention_wavelets.measures.correlation import fisher_z
 from attention_wavelets.measures.dilation import (
     dilation_sensitivity,
     kappa,
     lag_sensitivity,
     resample,
 )
-from attention_wavelets.measures.entropy import positional_entropy
+from attention_wavelets.measures.entropy import (
+    positional_entropy,
+    weighted_window_entropy,
+    window_entropy,
+)
 from attention_wavelets.measures.kernel import kernel_divergence, kernel_width
+from attention_wavelets.measures.names import WAVELETS
 from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
-from attention_wavelets.measures.rigorous import (
-    compare_signals,
+from attention_wavelets.measures.rigorous import compare_signals, measure_signals
+from attention_wavelets.measures.rigorous_layers import (
     measure_bank,
     measure_correlation,
     measure_rotary,
-    measure_signals,
 )
-from attention_wavelets.measures.rotary_power import rotary_excess
 from attention_wavelets.measures.sparsity import (
     BASES,
-    WAVELETS,
     best_packet_entropy,
     coefficient_entropy,
     levels,
@@ -170,6 +173,37 @@ def test_octaves_hold_all_power_beside_dc(a, rigorous):
     assert np.isnan(shares[-1]) or np.nansum(shares) == pytest.approx(1)
 
 
+@common
+@given(signals(least=16), st.integers(2, 16))
+def test_entropy_within_windows_is_the_mean_of_blocks_by_mass(a, width):
+    blocks = a[: len(a) // width * width].reshape(-1, width)
+    blocks = blocks[blocks.sum(axis=1) > 0]
+    found = weighted_window_entropy(a, width)
+    if not len(blocks):
+        assert np.isnan(found)
+        return
+    inside = [float(positional_entropy(block)) for block in blocks]
+    expected = np.average(inside, weights=blocks.sum(axis=1))
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_far_block_with_nearly_no_attention_hardly_counts(rigorous):
+    row = np.full(32, 1e-9 / 16)
+    row[16:] = np.eye(16)[3]
+    by_position = measure_signals(row, rigorous).values["window_entropy_16"]
+    assert by_position == pytest.approx(0, abs=1e-7)
+    assert window_entropy(row, 16) > 1
+    # Blocks are counted from the query: the partial one is the farthest.
+    longer = np.concatenate([np.full(5, 0.1), 0.5 * row])
+    assert measure_signals(longer, rigorous).values["window_entropy_16"] == pytest.approx(
+        by_position, abs=1e-9
+    )
+    by_lag = measure_signals(longer[::-1], rigorous, np.arange(37)).values["window_entropy_16"]
+    assert by_lag == pytest.approx(by_position, abs=1e-9)
+    even = measure_signals(np.full(64, 1 / 64), rigorous).values
+    assert even["window_entropy_64"] == pytest.approx(1)
+
+
 def test_cutting_a_kernel_on_the_left_keeps_its_lags():
     lag = np.arange(64)
     kernel = np.exp(-lag / 4.0)
@@ -300,6 +334,41 @@ def test_banks_of_known_shape():
     assert bank.cross_correlation(points) == pytest.approx(1)
 
 
+def collapse_by_loops(kernels, distances):
+    """Both scaled grids together hold the largest difference of two curves of straight lines."""
+    border = np.arange(distances.max() + 2)
+    curves = [
+        np.concatenate([[0], np.cumsum([k[distances == d].sum() for d in border[:-1]])])
+        for k in kernels
+    ]
+    widths = [math.exp(-sum(m * math.log(m) for m in np.diff(c) if m > 0) - 1) for c in curves]
+    apart = []
+    for i, j in itertools.combinations(range(len(kernels)), 2):
+        grid = np.union1d(border / widths[i], border / widths[j])
+        one, other = (np.interp(grid * widths[h], border, curves[h]) for h in (i, j))
+        apart.append(np.abs(one - other).max())
+    return np.mean(apart)
+
+
+@pytest.mark.parametrize("lags", [np.arange(128), np.arange(-64, 64)], ids=["causal", "signed"])
+def test_collapse_is_the_exact_distance_of_rescaled_curves(lags):
+    distance = np.abs(lags)
+    random = bank_of(5, 128)
+    here = (distance == 0) / 1.0
+    far = np.stack([0.5 * here + 0.5 * (lags == d) for d in (3, 30, 60)])
+    bump = np.exp(-np.square(distance - np.array([10, 40, 55])[:, None]) / 8.0)
+    mixed = 0.6 * here + 0.4 * bump / bump.sum(axis=1, keepdims=True)
+    for kernels in (*random, far, mixed):
+        expected = collapse_by_loops(kernels, distance)
+        assert bank.self_similar_collapse(kernels, distance) == pytest.approx(expected, rel=1e-9)
+    # One shape to the eye of a short grid, but half of each lies at another distance.
+    assert bank.self_similar_collapse(far, distance) == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_allclose(
+        bank.self_similar_collapse(random, distance),
+        [bank.self_similar_collapse(one, distance) for one in random],
+    )
+
+
 def test_order_of_heads_changes_nothing(rigorous):
     k = bank_of()[0]
     order = [3, 0, 5, 1, 4, 2]
@@ -320,24 +389,43 @@ def test_correlation_of_random_rows_is_explained_by_chance(rigorous):
     assert abs(found["correlation_adjusted"].mean()) < 0.02
 
 
-def test_rotary_excess_finds_planted_frequencies_and_nothing_in_noise():
-    random = np.random.default_rng(3)
-    frequency = np.geomspace(0.4, 0.01, 12)
-    bins = np.arange(65) / 128
-    usage = random.gamma(1.0, 1.0, (400, 12))
-    # Power that rises with usage at each pair's own frequency.
-    planted = 1e-3 + sum(
-        usage[:, [c]] * np.exp(-0.5 * ((bins - frequency[c]) / 0.004) ** 2) for c in range(12)
+def test_z_of_correlations_near_their_end_still_tells_order_from_chance(rigorous):
+    lag = np.arange(64)
+    widths = np.geomspace(1, 20, 12)
+    kernels = np.exp(-lag / widths[:, None])
+    kernels /= kernels.sum(axis=1, keepdims=True)
+    found = measure_correlation(kernels, rigorous, True).values
+    more = measure_correlation(
+        kernels,
+        rigorous.model_copy(
+            update={"permutations": rigorous.permutations.model_copy(update={"correlation": 199})}
+        ),
+        True,
+    ).values
+    assert found["correlation"] < -0.9
+    # The differences of r and of z have one sign, and r has hardly room for its own.
+    assert abs(found["correlation_adjusted"]) < 0.1
+    assert abs(found["correlation_z"]) > 0.5
+    assert found["correlation_z"] == pytest.approx(more["correlation_z"], abs=0.15)
+    assert found["correlation_chance"] != more["correlation_chance"]
+    rows = np.random.default_rng(2).dirichlet(np.ones(64) * 0.5, (200, 12))
+    noise = measure_correlation(rows, rigorous, True).values
+    assert abs(noise["correlation_z"].mean()) < 0.03
+
+
+def test_heads_on_a_line_have_no_z(rigorous):
+    # Points and uniform rows lie on the bound, H(a) + H(|F sqrt a|^2) = ln N.
+    combs = np.stack(
+        [np.eye(16)[3], np.full(16, 1 / 16), *((np.arange(16) % s == 0) for s in (2, 4))]
     )
-    found = rotary_excess(planted, 1 / 128, frequency, usage, 99, 0)
-    assert found.excess.mean() > 0.2
-    assert np.median(found.p) < 0.1
-    noise = random.exponential(size=(2000, 65)) * (1 + 20 / (1 + 100 * bins))
-    nothing = rotary_excess(noise, 1 / 128, frequency, random.gamma(1.0, 1.0, (2000, 12)), 99, 0)
-    assert abs(nothing.excess.mean()) < 0.03
-    assert (nothing.p <= 0.1).mean() == pytest.approx(0.1, abs=0.03)
-    few = rotary_excess(noise[:3], 1 / 128, frequency[:3], usage[:3, :3], 99, 0)
-    assert np.isnan(few.excess).all()
+    found = measure_correlation(combs / combs.sum(axis=1, keepdims=True), rigorous, True)
+    assert found.values["correlation"] == pytest.approx(-1)
+    assert "power: correlation_z" in found.reasons().item()
+
+
+def test_fisher_z():
+    np.testing.assert_allclose(fisher_z([0, 0.5, -0.9]), [0, math.log(3) / 2, -math.log(19) / 2])
+    assert np.isnan(fisher_z([1.0, -1.0, np.nan])).all()
 
 
 @common
@@ -381,37 +469,18 @@ def test_a_batch_equals_a_loop_and_float32_is_close(rows, rigorous):
                 np.testing.assert_allclose(single.values[name][i], value, rtol=1e-4, atol=1e-5)
 
 
-def test_the_sink_is_dropped_and_what_was_lost_is_kept(rigorous):
-    dropping = rigorous.model_copy(update={"sink": "drop"})
-    kernel = np.exp(-np.arange(31)[::-1] / 3.0)
-    row = np.concatenate([[0.0], kernel]) / kernel.sum()
-    sunk = 0.3 * row
-    sunk[0] = 0.7
-    found = measure_signals(sunk, dropping).values
-    clean = measure_signals(row, dropping).values
-    assert found["sink_mass"] == pytest.approx(0.7)
-    assert clean["sink_mass"] == 0
-    for name in set(found) - {"sink_mass"}:
-        np.testing.assert_allclose(found[name], clean[name], rtol=1e-9, err_msg=name)
-    # By lag there is no position 0 to drop.
-    kept = measure_signals(sunk, dropping, np.arange(32)).values
-    assert kept["sink_mass"] == 0
-    assert kept["participation_ratio"] == pytest.approx(1 / np.square(sunk).sum())
-    only = measure_signals(np.eye(32)[0], dropping)
-    assert "mass:" in only.reasons().item()
-
-
 def test_edge_cases_say_why(rigorous):
     lags = np.arange(24)
     reasons = measure_signals(np.full(24, 1 / 24), rigorous, lags).reasons().item()
     assert "dyadic: haar_energy_entropy" in reasons
     assert "spectral_flatness" in reasons.split("constant: ")[1]
     point = measure_signals(np.eye(32)[0], rigorous).reasons().item()
-    assert "width: half_power_width" in point
+    assert "width:" not in point
     assert "neighbours: breitenberger_product" in point
     assert "axis: kernel_width" in point
     tiny = measure_signals(np.array([0.25, 0.75]), rigorous)
-    assert "length:" in tiny.reasons().item()
+    assert "spectral_entropy_share" in tiny.reasons().item().split("length: ")[1]
+    assert "haar_energy_entropy" in tiny.reasons().item().split("length: ")[1]
     assert tiny.values["participation_ratio"] == pytest.approx(1.6)
 
 

@@ -28,6 +28,13 @@ MEASURES = (
     "scale_correlation",
 )
 CONDITIONS = ("half", "quarter", "half-prefix", "quarter-prefix")
+SCALES = {
+    name: {
+        "fraction": 0.5 if name.startswith("half") else 0.25,
+        "method": "prefix" if name.endswith("prefix") else "stride",
+    }
+    for name in CONDITIONS
+}
 STATISTICS = {
     "spectral_entropy_mean": 2.4,
     "spectral_entropy_std": 0.65,
@@ -258,6 +265,7 @@ def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -
         headline=Headline("enwiki-96", "paper", "full"),
         null_curves=null_curves(pd.DataFrame({"tokens": [TOKENS]}), PROTOCOL),
         protocol=PROTOCOL.model_dump(),
+        scales=SCALES,
         summary=pd.concat([summary_rows(random, item[0]) for item in shape], ignore_index=True),
     )
 

@@ -20,6 +20,7 @@ from attention_wavelets.config.schema import FigureName
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.report.figures import FIGURES, caption_rst, draw_figure, save_figure
 from attention_wavelets.report.figures.bands import depth_profile
+from attention_wavelets.report.figures.decay import PANELS, decay_points
 from attention_wavelets.report.figures.heads import correlation_matrix, spaced_layers
 from attention_wavelets.report.figures.style import wrapped
 from attention_wavelets.report.tables import StudyTables
@@ -29,6 +30,7 @@ RST = Path(__file__).parents[2] / "workflow" / "report"
 UNITS = re.compile(
     r"\((nats|number|cosine|Pearson|ratio|0 to 1|0 = coarsest|1 − cosine|same order|"
     r"share of ln \d+|numerical precision|[a-z ,]*\((nats|ratio)\)|largest power / all other power|"
+    r"% of tokens|Hellinger distance|"
     r"Pearson, over positions|from largest to smallest low share|attention .* / the rest)\)|"
     r"\(nats\)|share of power|^model$"
 )
@@ -242,6 +244,52 @@ def test_the_bound_is_drawn_where_the_theorem_holds_only(
     assert not any(line.get_linestyle() == "-" for line in left.lines)
     (bound,) = [line for line in right.lines if line.get_linestyle() == "-"]
     np.testing.assert_allclose(bound.get_ydata() + bound.get_xdata(), np.log(96), rtol=1e-12)
+
+
+SHARES = (0.9, 0.75, 0.5, 0.25)
+
+
+def decaying(study: StudyTables) -> StudyTables:
+    """The study's heads with sensitivities 0.04 h^0.8, half of the heads 50 % above and below."""
+    rows = []
+    for seed in (0, 1):
+        for share in SHARES:
+            law = 0.04 * (-np.log2(share)) ** 0.8
+            keys = {"condition": f"stride-{share}-{seed}", "reference": "full", "probe": "received"}
+            for head, factor in enumerate((0.5, 1.5)):
+                value = law * factor if seed == 0 else 9.0
+                rows.append({**keys, "head": head, "scale_sensitivity_mean": value})
+    own = pd.DataFrame(rows).assign(model="rope", corpus="enwiki-96", protocol="paper", layer=0)
+    elsewhere = own.assign(corpus="enwiki-256", scale_sensitivity_mean=7.0)
+    by_lag = own.assign(probe="lag", scale_sensitivity_mean=8.0)
+    scales = {
+        f"stride-{x}-{i}": {"fraction": x, "method": "stride"} for i in (0, 1) for x in SHARES
+    }
+    heads = pd.concat([by_lag, elsewhere, own])
+    return dataclasses.replace(study, heads=heads, scales=scales)
+
+
+def test_change_is_the_mean_over_heads_of_the_first_condition_of_each_share(
+    study: StudyTables,
+) -> None:
+    points = decay_points(decaying(study), PANELS[0])
+    assert list(points["kept"]) == list(SHARES)
+    expected = 0.04 * (-np.log2(SHARES)) ** 0.8
+    np.testing.assert_allclose(points["mean"].to_numpy(float), expected, rtol=1e-12)
+
+
+def test_the_law_of_decay_stands_in_the_legend_and_is_drawn(
+    study: StudyTables, settings: FigureSettings
+) -> None:
+    figure = draw_figure("scale_decay", decaying(study), settings)
+    assert "0.040 h$^{0.80}$ ± 0 %" in words(figure)
+    marks, line = figure.axes[0].lines
+    np.testing.assert_allclose(line.get_ydata(), marks.get_ydata()[[0, -1]], rtol=1e-9)
+    np.testing.assert_allclose(line.get_xdata(), marks.get_xdata()[[0, -1]], rtol=1e-12)
+
+
+def test_two_shares_have_no_law(study: StudyTables, settings: FigureSettings) -> None:
+    assert "no law: fewer than three shares" in words(draw_figure("scale_decay", study, settings))
 
 
 def test_the_null_curve_is_drawn_with_each_family(

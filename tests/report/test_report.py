@@ -329,6 +329,19 @@ def test_a_study_without_rigorous_measurements_says_so(lone_study):
     assert "No measurement of this study has a protocol of kind" in html
 
 
+def test_every_family_of_the_papers_measures_has_a_partner():
+    conf = Path(__file__).parents[2] / "conf"
+
+    def family(name: str) -> str:
+        return re.sub(r"_\d+(_nats)?$", "", re.sub(r"_(mean|median)$", "", name))
+
+    measured = {
+        family(m.name) for m in protocol_measures(load_member("protocol", "paper", conf, {}))
+    }
+    assert measured == {family(partner.paper) for partner in PARTNERS}
+    assert len({partner.paper for partner in PARTNERS}) == len(PARTNERS)
+
+
 def test_partners_are_statistics_that_the_protocols_have():
     conf = Path(__file__).parents[2] / "conf"
     known = {}

@@ -209,7 +209,8 @@ def test_the_two_ways_of_config_agree(tiny_project: Project):
         ("stuy=tiny", "unknown key 'stuy'; did you mean 'study'? allowed: figure, hydra, run, "),
         (
             "study=tin",
-            "unknown study 'tin'; did you mean 'tiny'? allowed: protocol_sweep, quickstart, tiny",
+            "unknown study 'tin'; did you mean 'tiny'? "
+            "allowed: protocol_sweep, quickstart, scale_decay, tiny",
         ),
         ("hydra=study=tiny figure.dpii=3", "unknown key 'figure.dpii'; did you mean 'figure.dpi'?"),
         ("hydra=study=tiny figure.dpi=3", "dpi: input should be greater than or equal to 50"),

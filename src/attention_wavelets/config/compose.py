@@ -19,6 +19,7 @@ from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
+from attention_wavelets.measures.offered import protocol_measures
 
 __all__ = [
     "MEMBER_GROUPS",
@@ -432,14 +433,9 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
 
 
 def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
-    chosen = {n: p for n, p in experiment.protocol.items() if p.measures != ["all"]}
-    if not chosen:
-        return
-    # The measures need numpy and scipy, which most parses of the workflow can do without.
-    from attention_wavelets.measures.protocols import protocol_measures
-
-    for name, protocol in chosen.items():
-        protocol_measures(protocol, f"conf/protocol/{name}.yaml")
+    for name, protocol in experiment.protocol.items():
+        if protocol.measures != ["all"]:
+            protocol_measures(protocol, f"conf/protocol/{name}.yaml")
 
 
 def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], conf: Path) -> None:
@@ -451,10 +447,10 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
             raise unknown_name("condition", null.condition, conditions, where)
     if not experiment.claim:
         return
-    from attention_wavelets.measures.protocols import kind_of
+    from attention_wavelets.measures.offered import OFFERED
 
     offered = {
-        name: {measure.name: measure.level for measure in kind_of(protocol).measures(protocol)}
+        name: {measure.name: measure.level for measure in OFFERED[protocol.kind](protocol)}
         for name, protocol in protocols.items()
     }
     for name, claim in experiment.claim.items():

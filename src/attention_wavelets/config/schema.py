@@ -315,6 +315,7 @@ class Permutations(Strict):
     """Rearrangements of positions, the same for all signals of a length."""
 
     count: Annotated[int, Field(ge=19, le=9999)]
+    correlation: Annotated[int, Field(ge=1, le=9999)] = 19
     seed: Seed = 0
 
 
@@ -327,6 +328,9 @@ class RigorousProtocol(Strict):
     reference: Name
     sink: Literal["keep", "drop"]
     octaves: Annotated[int, Field(ge=1, le=16)]
+    window_entropy: Annotated[
+        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
+    ]
     levels: Annotated[int, Field(ge=1, le=16)]
     permutations: Permutations
     smallest_change: Annotated[float, Field(ge=0, lt=1)]
@@ -394,6 +398,7 @@ FigureName = Literal[
     "position_spectrum",
     "uncertainty",
     "scale_correlation",
+    "scale_decay",
     "paper_tables",
 ]
 

@@ -257,11 +257,17 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 if protocol.kind == "paper"
             },
             "scales": scales,
+            "settings": {
+                name: _plain(protocol)
+                for name, protocol in sorted(experiment.protocol.items())
+                if protocol.kind == "paper"
+            },
         },
         f"{folder}/figures": {
             "figures": list(study.figures),
             "headline": headline,
             "protocol": _plain(experiment.protocol[head.protocol]),
+            "scales": scales,
             "settings": _plain(experiment.figure),
         },
         f"{folder}/report": {

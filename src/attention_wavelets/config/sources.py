@@ -52,6 +52,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "stages/nearest.py",
     ),
     "plot_study": (
+        "inference/decay.py",
         *PUBLISHED,
         "nulls/bounds.py",
         "nulls/iid.py",

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import entropy
-from attention_wavelets.measures.kernel import kernel_width
+from attention_wavelets.measures.kernel import fold, kernel_width
 from attention_wavelets.measures.two_sided import octave_shares, two_sided_power
 
 __all__ = [
@@ -26,8 +26,6 @@ __all__ = [
 
 # Points of a transform per lag: between them the response of M lags cannot move much.
 _FINER = 8
-# Points of relative lag at which rescaled kernels are compared, and how far, in widths.
-_POINTS, _REACH = 64, 4.0
 
 
 class FrameBounds(NamedTuple):
@@ -35,11 +33,12 @@ class FrameBounds(NamedTuple):
 
     lower: FloatArray
     upper: FloatArray
+    ratio: FloatArray
     octaves: FloatArray
 
 
 def frame_bounds(kernels: ArrayLike, *, unit: bool = False) -> FrameBounds:
-    """A = min, B = max over frequency of sum_h |K_h|^2, and log2(B / A).
+    """A = min, B = max over frequency of sum_h |K_h|^2, B / A, and log2(B / A).
 
     A bank of undecimated filters is a frame with these bounds (Mallat 2009, theorem 5.11): from
     its outputs every input can be rebuilt if A > 0, evenly well where B / A is near 1. A single
@@ -56,7 +55,7 @@ def frame_bounds(kernels: ArrayLike, *, unit: bool = False) -> FrameBounds:
     Returns
     -------
     FrameBounds
-        Each (...); `octaves` is NaN where A is 0.
+        Each (...); `ratio` and `octaves` are NaN where A is 0 up to rounding.
     """
     values = np.asarray(kernels, dtype=np.float64)
     if unit:
@@ -66,7 +65,8 @@ def frame_bounds(kernels: ArrayLike, *, unit: bool = False) -> FrameBounds:
     lower, upper = response.min(axis=-1), response.max(axis=-1)
     usable = lower > np.finfo(np.float64).eps ** 2 * upper
     ratio = np.divide(upper, lower, out=np.full(upper.shape, np.nan), where=usable)
-    return FrameBounds(np.asarray(lower), np.asarray(upper), np.asarray(np.log2(ratio)))
+    octaves = np.asarray(np.log2(ratio))
+    return FrameBounds(np.asarray(lower), np.asarray(upper), np.asarray(ratio), octaves)
 
 
 def _unit(values: FloatArray) -> FloatArray:
@@ -103,7 +103,7 @@ def scale_quantiles(kernels: ArrayLike, quantiles: tuple[float, ...]) -> FloatAr
     Parameters
     ----------
     kernels
-        (..., head, lag), each summing to 1.
+        (..., head, distance), each summing to 1.
     """
     return np.asarray(np.quantile(np.log2(kernel_width(kernels)), quantiles, axis=-1))
 
@@ -111,9 +111,10 @@ def scale_quantiles(kernels: ArrayLike, quantiles: tuple[float, ...]) -> FloatAr
 def self_similar_collapse(kernels: ArrayLike, distances: ArrayLike) -> FloatArray:
     """Mean over pairs of heads of the Kolmogorov-Smirnov distance of rescaled kernels, in [0, 1].
 
-    Each kernel's cumulative sum is read at multiples of its own width: 0 where all heads are one
-    shape at different scales, as the atoms of a wavelet are. Read it only beside the diversity of
-    widths, since copies of one head collapse too.
+    Each kernel's cumulative sum, linear within a token, is read at multiples of its own width: 0
+    where all heads are one shape at different scales, as the atoms of a wavelet are. Read it only
+    beside the diversity of widths, since copies of one head collapse too. The largest difference
+    of two such curves lies at a border of a token of one of them, so it is exact.
 
     Parameters
     ----------
@@ -128,26 +129,47 @@ def self_similar_collapse(kernels: ArrayLike, distances: ArrayLike) -> FloatArra
         (...); NaN with fewer than two heads.
     """
     values = np.asarray(kernels, dtype=np.float64)
-    distance = np.asarray(distances)
-    # Mass by distance, so that kernels with lags on both sides have one profile.
-    belongs = (distance[:, None] == np.arange(distance.max() + 1)).astype(np.float64)
-    reached = (values @ belongs).cumsum(axis=-1)
-    heads = values.shape[-2]
-    flat = reached.reshape(-1, reached.shape[-1])
-    width = kernel_width(values).reshape(-1)
-    relative = np.linspace(0, _REACH, _POINTS)
-    border = np.arange(flat.shape[-1] + 1)
-    within = np.pad(flat, [(0, 0), (1, 0)])
-    curves = np.stack(
-        [np.interp(relative * s, border, row) for s, row in zip(width, within, strict=True)]
-    ).reshape(*reached.shape[:-1], _POINTS)
+    heads, batch = values.shape[-2], values.shape[:-2]
     if heads < 2:
-        return np.full(values.shape[:-2], np.nan)
-    total = np.zeros(values.shape[:-2])
-    for head in range(heads - 1):
-        apart = np.abs(curves[..., head : head + 1, :] - curves[..., head + 1 :, :]).max(axis=-1)
-        total += apart.sum(axis=-1)
-    return np.asarray(total / (heads * (heads - 1) / 2))
+        return np.full(batch, np.nan)
+    # Mass by distance, so that kernels with lags on both sides have one profile.
+    mass, _ = fold(values.reshape(-1, heads, values.shape[-1]), distances)
+    width = kernel_width(mass)
+    curves = np.pad(mass.cumsum(axis=-1), [(0, 0), (0, 0), (1, 0)])
+    slopes = np.pad(mass, [(0, 0), (0, 0), (0, 1)])
+    total = np.zeros(len(mass))
+    for one in range(heads - 1):
+        rest = slice(one + 1, None)
+        ratio = width[:, rest] / width[:, [one]]
+        first = _apart(curves[:, [one]], curves[:, rest], slopes[:, rest], ratio)
+        second = _apart(curves[:, rest], curves[:, [one]], slopes[:, [one]], 1 / ratio)
+        total += np.maximum(first, second).sum(axis=-1)
+    return np.asarray(total / (heads * (heads - 1) / 2)).reshape(batch)
+
+
+def _apart(
+    curve: FloatArray, others: FloatArray, slopes: FloatArray, ratio: FloatArray
+) -> FloatArray:
+    """Largest difference of curves from others at the curves' own borders, (n, head).
+
+    Parameters
+    ----------
+    curve, others, slopes
+        (n, head or 1, border): values at the borders of tokens, and by how much the others rise in
+        the token that follows.
+    ratio
+        (n, head), the others' width over the curve's.
+    """
+    border = np.arange(curve.shape[-1])
+    place = np.minimum(ratio[..., None] * border, border[-1])
+    whole = place.astype(np.intp)
+    place -= whole
+    row = np.arange(others.shape[0] * others.shape[1]).reshape(*others.shape[:2], 1)
+    whole += row * len(border)
+    place *= slopes.ravel().take(whole)
+    place += others.ravel().take(whole)
+    place -= curve
+    return np.asarray(np.abs(place, out=place).max(axis=-1))
 
 
 def effective_rank(kernels: ArrayLike) -> FloatArray:

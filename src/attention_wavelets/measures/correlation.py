@@ -7,13 +7,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from attention_wavelets.measures.arrays import FloatArray
 
-__all__ = ["MIN_HEADS", "paired_heads", "position_spectrum_correlation", "signal_correlation"]
+__all__ = [
+    "MIN_HEADS",
+    "fisher_z",
+    "paired_heads",
+    "position_spectrum_correlation",
+    "signal_correlation",
+]
 
 # Two points always lie on a line.
 MIN_HEADS = 3
 
 # A spread this small against the values themselves is rounding.
 SMALLEST_SPREAD = 1e-13
+
+
+# 1 - |r| below this is the rounding of points on a line.
+_LINE = 1e-12
 
 
 def paired_heads(x: ArrayLike, y: ArrayLike, axis: int = -1) -> NDArray[np.int64]:
@@ -67,6 +77,17 @@ def position_spectrum_correlation(x: ArrayLike, y: ArrayLike, axis: int = -1) ->
     usable = (scale > 0) & (both.sum(axis=-1) >= MIN_HEADS)
     r = np.divide((dx * dy).sum(axis=-1), scale, out=np.full(scale.shape, np.nan), where=usable)
     return np.asarray(np.clip(r, -1.0, 1.0))
+
+
+def fisher_z(r: ArrayLike) -> FloatArray:
+    """artanh r of correlations (...), a scale whose equal steps are equally likely (Fisher 1921).
+
+    Near -1 or 1 correlations have no room left, so a difference of 0.01 can be a large one. NaN
+    where r is -1 or 1 up to rounding.
+    """
+    values = np.asarray(r, dtype=np.float64)
+    out = np.full(values.shape, np.nan)
+    return np.asarray(np.arctanh(values, out=out, where=1.0 - np.abs(values) > _LINE))
 
 
 def signal_correlation(signals: ArrayLike) -> FloatArray:

@@ -7,7 +7,13 @@ from numpy.typing import ArrayLike
 
 from attention_wavelets.measures.arrays import FloatArray
 
-__all__ = ["entropy", "positional_entropy", "window_entropy", "xlogx"]
+__all__ = [
+    "entropy",
+    "positional_entropy",
+    "weighted_window_entropy",
+    "window_entropy",
+    "xlogx",
+]
 
 _SMALLEST = np.finfo(np.float64).tiny
 
@@ -81,3 +87,40 @@ def window_entropy(a: ArrayLike, width: int) -> FloatArray:
     summed = np.where(used, inside, 0.0).sum(axis=-1)
     out = np.full(number.shape, np.nan)
     return np.asarray(np.divide(summed, number, out=out, where=number > 0))
+
+
+def weighted_window_entropy(
+    a: ArrayLike, width: int, terms: FloatArray | None = None
+) -> FloatArray:
+    """Mean entropy within consecutive blocks of `width` positions, weighted by their mass, in nats.
+
+    sum_b m_b H(block b) / sum_b m_b = H(a) - H(m), the chain rule of entropy, with a and the masses
+    m of blocks divided by their sum: what is left of H(a) once the block is known. A last partial
+    block is left out; a block without mass has no weight.
+
+    Parameters
+    ----------
+    a
+        (..., N), non-negative.
+    width
+        W, at least 1.
+    terms
+        `xlogx(a)` if it is known.
+
+    Returns
+    -------
+    FloatArray
+        (...), in [0, ln W]; NaN where N < W or no whole block has mass.
+    """
+    if width < 1:
+        raise ValueError(f"`width` must be at least 1, got {width}")
+    values = np.asarray(a, dtype=np.float64)
+    whole = values.shape[-1] // width * width
+    if whole == 0:
+        return np.full(values.shape[:-1], np.nan)
+    mass = values[..., :whole].reshape(*values.shape[:-1], -1, width).sum(axis=-1)
+    each = xlogx(values[..., :whole]) if terms is None else terms[..., :whole]
+    inside = xlogx(mass).sum(axis=-1) - each.sum(axis=-1)
+    total = mass.sum(axis=-1)
+    out = np.full(total.shape, np.nan)
+    return np.asarray(np.divide(np.maximum(inside, 0.0), total, out=out, where=total > 0))

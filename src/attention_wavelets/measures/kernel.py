@@ -12,15 +12,39 @@ from scipy.interpolate import CubicHermiteSpline
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import entropy
 
-__all__ = ["LAWS", "kernel_divergence", "kernel_width"]
+__all__ = ["LAWS", "fold", "kernel_divergence", "kernel_width"]
 
 # Largest decay rate that is tabulated: a kernel steeper than e^-60 per unit is a point.
 _STEEPEST = 60.0
 _GRID = 4096
 
 
+def fold(a: ArrayLike, lags: ArrayLike) -> tuple[FloatArray, FloatArray]:
+    """Kernels by distance |lag|, both sides added: (..., D), and the distances (D,), increasing.
+
+    Attention to both sides of a token reaches as far as attention to one; by signed lag it would
+    count twice as far, and halves of the kernel would be past and future, not near and far.
+
+    Parameters
+    ----------
+    a
+        (..., M).
+    lags
+        (M,).
+    """
+    values, distance = np.asarray(a, dtype=np.float64), np.abs(np.asarray(lags, dtype=np.float64))
+    if (np.diff(distance) > 0).all():
+        return values, distance
+    order = np.argsort(distance, kind="stable")
+    distances, first = np.unique(distance[order], return_index=True)
+    return np.add.reduceat(values[..., order], first, axis=-1), distances
+
+
 def kernel_width(a: ArrayLike) -> FloatArray:
-    """s = exp(H(a)) / e tokens of kernels (..., M): the decay time of an exponential kernel."""
+    """s = exp(H(a)) / e tokens of kernels by distance (..., D), such as `fold` makes.
+
+    The decay time of an exponential kernel with this entropy.
+    """
     return np.asarray(np.exp(entropy(a) - 1.0))
 
 
@@ -33,12 +57,14 @@ LAWS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 
 def kernel_divergence(a: ArrayLike, lags: ArrayLike, law: str) -> FloatArray:
-    """KL divergence, in nats, of kernels from the best member of a family that decays.
+    """KL divergence, in nats, of kernels by distance from the best member of a family that decays.
 
     The best member has the kernel's own mean of the statistic, so the divergence is the entropy
     of that member less that of the kernel (an exponential family; Csiszar 1975). "exponential" is
     exp(-rate |lag|), "power" (1 + |lag|)^-rate, "uniform" has no rate. A kernel whose mean lies
-    beyond that of the uniform one is nearest to the uniform one.
+    beyond that of the uniform one is nearest to the uniform one. Laws know distances alone: lags of
+    one distance are taken together, so how a kernel divides between past and future is no
+    divergence.
 
     Parameters
     ----------
@@ -54,15 +80,17 @@ def kernel_divergence(a: ArrayLike, lags: ArrayLike, law: str) -> FloatArray:
     FloatArray
         (...), at least 0.
     """
-    values = np.asarray(a, dtype=np.float64)
-    length = values.shape[-1]
-    if law == "uniform":
-        return np.asarray(np.maximum(np.log(length) - entropy(values), 0.0))
-    distance = np.abs(np.asarray(lags, dtype=np.float64))
-    statistic = LAWS[law](distance)
-    best = _entropy_of_mean(law, tuple(distance.tolist()))
-    mean = np.clip(values @ statistic, best.x[0], best.x[-1])
-    return np.asarray(np.maximum(best(mean) - entropy(values), 0.0))
+    values, distance = fold(a, lags)
+    every = np.abs(np.asarray(lags, dtype=np.float64))
+    # Entropy of the kernel whose lags of one distance share what both have.
+    several = np.log((every == distance[:, None]).sum(axis=-1))
+    here = entropy(values) + values @ several
+    if law == "uniform" or len(distance) == 1:
+        # All members of a family over one distance are the uniform one.
+        return np.asarray(np.maximum(np.log(len(every)) - here, 0.0))
+    best = _entropy_of_mean(law, tuple(every.tolist()))
+    mean = np.clip(values @ LAWS[law](distance), best.x[0], best.x[-1])
+    return np.asarray(np.maximum(best(mean) - here, 0.0))
 
 
 @lru_cache(maxsize=32)

@@ -23,13 +23,15 @@ REASONS: dict[str, str] = {
     "variance": "the values do not vary over the heads",
     "constant": "the signal does not vary",
     "dyadic": "the number of positions is no power of two",
-    "width": "the power never falls to half",
+    "width": "the spectrum has no frequency beside 0",
     "axis": "the signal is not by lag",
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",
-    "rotary": "the layer does not rotate, has too few rotary frequencies, or its facts are missing",
+    "rotary": "the layer does not rotate, has too few rotary frequencies in range or too few "
+    "heads, or its facts are missing",
     "band": "base or training length is not stated, or the frequencies do not follow the base",
     "weights": "the weights of values and outputs are not known, or their fact is missing",
+    "unknown": "the signal's sum before it was divided by it is not known",
     "bank": "the bank has no power at some frequency, or too few heads",
 }
 """Reason of an undefined value -> what it means."""
@@ -172,6 +174,10 @@ class Draft:
         self._values[name] = column
         if codes.any():
             self._codes[name] = codes
+
+    def put_known(self, name: str, values: FloatArray | None, reason: str) -> None:
+        """Add a measure whose NaN all have one reason; `values=None` is NaN throughout."""
+        self.put(name, values, None if values is None else np.isnan(values), reason)
 
     def measured(self) -> Measured:
         """What was collected."""

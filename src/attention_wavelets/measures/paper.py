@@ -78,27 +78,22 @@ def _signals(rows: NDArray[np.generic], protocol: PaperProtocol) -> Measured:
         # Short blocks are a matter of length; blocks without mass are one of mass.
         reason = "length" if inside is None else "mass"
         share = None if inside is None else inside / math.log(width)
-        _put(draft, f"window_entropy_{width}", share, reason)
-        _put(draft, f"window_entropy_{width}_nats", inside, reason)
+        draft.put_known(f"window_entropy_{width}", share, reason)
+        draft.put_known(f"window_entropy_{width}_nats", inside, reason)
     _put_wavelet(draft, a, protocol)
     return draft.measured()
-
-
-def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> None:
-    """Add a measure whose NaN all have one reason."""
-    draft.put(name, values, None if values is None else np.isnan(values), reason)
 
 
 def _put_spectrum(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
     spectrum = protocol.spectrum
     nfft = fft_length(spectrum.nfft, a.shape[-1])
     power = power_spectrum(a, spectrum.window, nfft, spectrum.dc)
-    _put(draft, "spectral_entropy", spectral_entropy(power), "power")
+    draft.put_known("spectral_entropy", spectral_entropy(power), "power")
     draft.put("spectral_entropy_sqrt", conjugate_entropy(a))
-    _put(draft, "selectivity", selectivity(power), "power")
+    draft.put_known("selectivity", selectivity(power), "power")
     shares = band_shares(power, spectrum.band_edges, nfft)
     for number, name in enumerate(BANDS):
-        _put(draft, name, shares[..., number], "power")
+        draft.put_known(name, shares[..., number], "power")
 
 
 def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
@@ -115,9 +110,9 @@ def _put_wavelet(draft: Draft, a: FloatArray, protocol: PaperProtocol) -> None:
             if values is None or scale > levels:
                 draft.put(name, None, reason="length")
             else:
-                _put(draft, name, values[..., scale], "power")
+                draft.put_known(name, values[..., scale], "power")
     error = reconstruction_error(a, wavelet.name, wavelet.mode) if levels else None
-    _put(draft, "reconstruction_error", error, "length")
+    draft.put_known("reconstruction_error", error, "length")
 
 
 def compare_signals(
@@ -159,12 +154,12 @@ def _pairs(
     draft = Draft(len(a), bad, bad_too)
     found = _sensitivity(a, b, protocol, protocol.wavelet.name, lags)
     reason = "length" if found is None else "power"
-    _put(draft, "scale_sensitivity", found, reason)
-    _put(draft, "scale_correlation", None if found is None else 1.0 - found, reason)
+    draft.put_known("scale_sensitivity", found, reason)
+    draft.put_known("scale_correlation", None if found is None else 1.0 - found, reason)
     for family in protocol.scale.families:
         found = _sensitivity(a, b, protocol, family, lags)
         reason = "length" if found is None else "power"
-        _put(draft, f"scale_sensitivity_{family}", found, reason)
+        draft.put_known(f"scale_sensitivity_{family}", found, reason)
     return draft.measured()
 
 
@@ -225,7 +220,7 @@ def _locality(
     for name, distance in {"local_global_ratio": local.headline, **names}.items():
         reached = covers(lags, distance)
         values = local_global_ratio(a, whole, lags, distance) if reached else None
-        _put(draft, name, values, "rest" if reached else "length")
+        draft.put_known(name, values, "rest" if reached else "length")
     return draft.measured()
 
 

@@ -10,12 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from attention_wavelets.errors import unknown_name
-from attention_wavelets.measures import paper, rigorous
+from attention_wavelets.measures import paper, rigorous, rigorous_layers
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.measured import Measured, averaged
+from attention_wavelets.measures.offered import OFFERED, protocol_measures
 from attention_wavelets.measures.registry import Measure
-from attention_wavelets.measures.registry_paper import paper_measures
-from attention_wavelets.measures.registry_rigorous import rigorous_measures
 from attention_wavelets.measures.rotary_band import measure_band
 from attention_wavelets.measures.signed import measure_signed
 
@@ -39,9 +38,10 @@ class LayerSignals:
     logits, frequency, usage
         Facts of the layer, or None: power of logits by lag (sequence, head, frequency), cycles
         per token (pair,), strength of each rotary pair (sequence, head, pair).
-    mass, coupling
-        What each signal was divided by (sequence, head), and the fact `value_output` (sequence,
-        head, direction), or None.
+    mass
+        What each signal held before it was divided by its sum, (sequence, head[, row]), or None.
+    coupling
+        The fact `value_output` (sequence, head, direction), or None.
     base, length
         Rotary base and longest sequence that the model states, or None.
     """
@@ -79,7 +79,7 @@ class Kind:
     measures
         protocol -> its measures, in the order of the columns.
     signals
-        (signals, protocol) -> measures of any array of signals.
+        (signals, lags of its columns or None, protocol) -> measures of any array of signals.
     heads, layer
         (layer, protocol) -> measures per (sequence, head); (layer, those measures, protocol) ->
         measures per sequence.
@@ -88,7 +88,7 @@ class Kind:
     """
 
     measures: Callable[[Any], tuple[Measure, ...]]
-    signals: Callable[[Array, Any], Measured]
+    signals: Callable[[Array, Array | None, Any], Measured]
     heads: Callable[[LayerSignals, Any], Measured]
     layer: Callable[[LayerSignals, Measured, Any], Measured]
     model: Callable[[Array, Array | None, Any], Measured] | None = None
@@ -109,7 +109,7 @@ def _paper_heads(layer: LayerSignals, protocol: Any) -> Measured:
 
 
 def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
-    measured = rigorous.measure_signals(layer.signals, protocol, layer.lags)
+    measured = rigorous.measure_signals(layer.signals, protocol, layer.lags, layer.mass)
     if layer.reference is not None:
         compared = rigorous.compare_signals(
             layer.reference, layer.signals, protocol, layer.pair_of_lags
@@ -118,7 +118,7 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
     if layer.signals.ndim == 4:
         measured = averaged(measured)
     return measured.merge(
-        rigorous.measure_rotary(
+        rigorous_layers.measure_rotary(
             layer.kernels,
             layer.logits,
             None if layer.lags is None else layer.frequency,
@@ -130,8 +130,14 @@ def _rigorous_heads(layer: LayerSignals, protocol: Any) -> Measured:
 
 def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured:
     by_lag = layer.lags is not None
-    measured = rigorous.measure_correlation(layer.kernels, protocol, by_lag)
-    measured = measured.merge(rigorous.measure_bank(layer.kernels, layer.lags, protocol))
+    measured = rigorous_layers.measure_correlation(layer.kernels, protocol, by_lag)
+    frequency = layer.frequency if by_lag else None
+    measured = measured.merge(
+        rigorous_layers.measure_rotary_match(
+            layer.kernels, layer.logits, frequency, layer.usage, protocol
+        )
+    )
+    measured = measured.merge(rigorous_layers.measure_bank(layer.kernels, layer.lags, protocol))
     measured = measured.merge(measure_signed(layer.kernels, layer.mass, layer.coupling, by_lag))
     usage = layer.usage if by_lag else None
     count = len(layer.signals)
@@ -139,19 +145,20 @@ def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured
 
 
 def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:
-    return rigorous.measure_bank(kernels, lags, protocol, "model_bank")
+    return rigorous_layers.measure_bank(kernels, lags, protocol, "model_bank")
 
 
 KINDS: dict[str, Kind] = {
     "paper": Kind(
-        paper_measures,
-        paper.measure_signals,
+        OFFERED["paper"],
+        # The paper's measures of single signals are the same by position and by lag.
+        lambda signals, _, protocol: paper.measure_signals(signals, protocol),
         _paper_heads,
         lambda _, heads, protocol: paper.measure_layers(heads.values, protocol),
     ),
     "rigorous": Kind(
-        rigorous_measures,
-        rigorous.measure_signals,
+        OFFERED["rigorous"],
+        lambda signals, lags, protocol: rigorous.measure_signals(signals, protocol, lags),
         _rigorous_heads,
         _rigorous_layer,
         _rigorous_model,
@@ -165,21 +172,6 @@ def kind_of(protocol: Any) -> Kind:
     if protocol.kind not in KINDS:
         raise unknown_name("protocol", protocol.kind, KINDS)
     return KINDS[protocol.kind]
-
-
-def protocol_measures(protocol: Any, where: str = "protocol") -> tuple[Measure, ...]:
-    """The measures of any protocol that its settings choose, in the order of the columns.
-
-    Raises PipelineError, which names `where`, for an unknown kind or an unknown measure.
-    """
-    offered = kind_of(protocol).measures(protocol)
-    if protocol.measures == ["all"]:
-        return offered
-    names = [measure.name for measure in offered]
-    for name in protocol.measures:
-        if name not in names:
-            raise unknown_name("measure", name, ["all", *names], where)
-    return tuple(measure for measure in offered if measure.name in protocol.measures)
 
 
 def rows_by_lag(rows: FloatArray, queries: Array, count: int) -> FloatArray:

@@ -5,35 +5,51 @@ from __future__ import annotations
 import math
 
 from attention_wavelets.config.schema import RigorousProtocol
-from attention_wavelets.measures.kernel import LAWS
+from attention_wavelets.measures.names import BASIS_NAMES, LAW_NAMES, MODES, PACKET, QUANTILES
 from attention_wavelets.measures.registry import Level, Measure, by_name
 from attention_wavelets.measures.registry_layers import band_measures, signed_measures
-from attention_wavelets.measures.rigorous import MODES, PACKET, QUANTILES
-from attention_wavelets.measures.sparsity import BASES
 
 __all__ = ["rigorous_measures"]
 
 _INF = math.inf
 _NEVER = "never, for a signal with mass"
 _CONSTANT = "the signal does not vary (constant)"
-_DYADIC = "the length is no power of two (dyadic)"
+_DYADIC = "the length is no power of two (dyadic), no mass in the part that is read (mass)"
 _LAG = "the signal is not by lag (axis)"
+_ROTARY = (
+    "fewer than four pairs turn between once per signal and Nyquist, fewer than two heads, no "
+    "power or usage, or the facts `rotary_usage` and `logit_lags` are not there (rotary)"
+)
 
 
 def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
     dropped = protocol.sink == "drop"
     rows = [
         Measure(
-            "sink_mass",
+            "lost_mass",
             "share",
             (0, 1),
-            "more attention fell on the first position and was left out",
-            "a_0, if the protocol drops it; 0 for signals by lag, which never hold the first token",
-            "first position emptied, the rest divided by its sum"
-            if dropped
-            else "this protocol keeps the first position",
-            _NEVER,
+            "more of the attention is in none of the other numbers",
+            "1 - the signal's sum before division; by lag: what lies at key 0 or beyond the lags"
+            + ("; by position: a_0, which is cut off" if dropped else ""),
+            "rows of attention sum to 1; less than 5e-7 is rounding of float32 and counts as 0",
+            "the sum is not known, as of signals by lag from a file (unknown)",
             "What the other numbers leave out.",
+        ),
+        Measure(
+            "cut_mass",
+            "share",
+            (0, 1),
+            "more of the signal is not seen by Haar and dyadic measures"
+            + (", and by sparsities" if dropped else ""),
+            "mass outside what Haar and dyadic measures are taken on: "
+            + ("the last N / 2 positions; " if dropped else "")
+            + "distances below N / 2 of signed lags; otherwise the whole signal (0)",
+            "ours: "
+            + ("N - 1 positions, and " if dropped else "")
+            + "N / 2 + 1 distances do not halve, and nothing is padded",
+            _NEVER,
+            "What measures that halve the signal leave out.",
         ),
         Measure(
             "participation_ratio",
@@ -82,9 +98,9 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
             "1",
             (0, 1),
             "power beside DC is spread over more frequencies",
-            "H(P_k / sum P, k != 0) / ln(N - 1), two-sided",
+            f"H(P_k / sum P, k != 0) / ln(N - {2 if dropped else 1}), two-sided",
             "ours: without DC it no longer repeats the participation ratio",
-            _CONSTANT,
+            f"{_CONSTANT}, or fewer than three positions (length)",
             "How many frequencies a head varies at, whatever its concentration.",
             over_heads="spread",
         ),
@@ -92,20 +108,21 @@ def _spectrum(protocol: RigorousProtocol) -> list[Measure]:
             "spectral_flatness",
             "1",
             (0, 1),
-            "the spectrum is more like that of noise",
+            "the frequencies beside DC have more similar powers",
             "exp(mean ln P_k) / mean P_k, k != 0",
             "Gray and Markel 1974",
             _CONSTANT,
-            "Near exp(-0.577) = 0.56 for random numbers; small where some frequencies stand out.",
+            "About exp(-0.577) = 0.56 for random numbers, 1 for one token alone; small where some "
+            "frequencies stand out.",
         ),
         Measure(
             "half_power_width",
             "cycles/token",
             (0, 0.5),
             "the head resolves finer detail",
-            "lowest frequency with P <= P_0 / 2, interpolated",
+            "lowest frequency with P <= P_0 / 2, interpolated; 1/2 (Nyquist) if there is none",
             "standard (3 dB bandwidth)",
-            "the power never falls to half (width)",
+            "there is one position only (width)",
             "How wide a band a head lets through.",
         ),
     ]
@@ -221,10 +238,28 @@ def _uncertainty(protocol: RigorousProtocol) -> list[Measure]:
             "farther from the bound 1/4",
             "Var(n) (1 - tau^2) / tau^2, tau = sum sqrt(a_n a_(n+1))",
             "after Breitenberger 1985",
-            "no two neighbouring positions have mass (neighbours)",
+            "no two neighbouring positions have mass, up to overflow (neighbours)",
             "A product of spreads for rows that do not wrap around; a far sink makes it huge.",
             over_heads="median",
         ),
+    ]
+
+
+def _windows(protocol: RigorousProtocol) -> list[Measure]:
+    return [
+        Measure(
+            f"window_entropy_{width}",
+            "1",
+            (0, 1),
+            f"attention is more even within {width} tokens",
+            f"sum over blocks of mass x H(block) / ln {width}, over all mass; = (H(a) - H(block "
+            f"masses)) / ln {width}",
+            "chain rule of entropy; blocks are counted from the query and a partial one left out",
+            f"fewer than {width} positions (length), or no whole block has mass (mass)",
+            "Evenness within blocks, each counted by the attention it holds; the paper's counts "
+            "empty ones alike.",
+        )
+        for width in protocol.window_entropy
     ]
 
 
@@ -236,8 +271,9 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
             (0, 1),
             "energy is spread over more scales",
             "H(e_j / sum e) / ln J, e_j the energy of Haar detail level j",
-            "relative wavelet energy (Rosso et al. 2001); Haar has no edge effects",
-            f"{_DYADIC}, or {_CONSTANT}",
+            "relative wavelet energy (Rosso et al. 2001); Haar has no edge effects; of signed lags "
+            "by distance |lag|, both sides added",
+            f"{_DYADIC}, or fewer than two levels (length), or {_CONSTANT}",
             "Whether a head works at one scale or at all of them.",
         ),
         Measure(
@@ -261,7 +297,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
                 (0, 1),
                 "more of the variation is at this scale",
                 f"e_{level} / sum e, level 1 the finest",
-                "as above",
+                "as above; of signed lags by distance |lag|, both sides added",
                 f"{undefined}, or {_CONSTANT}",
                 f"Variation between neighbouring blocks of {width // 2} tokens.",
             ),
@@ -281,7 +317,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
                 (0, 1),
                 f"halves of blocks of {width} tokens get equal attention",
                 "sum over blocks of mass x h(left half / block), over ln 2",
-                "chain rule of entropy: times ln 2 they sum to H(a)",
+                "chain rule of entropy: times ln 2 they sum to H(a); of signed lags by distance",
                 undefined,
                 "An entropy by scale, exact and without any wavelet.",
             ),
@@ -304,7 +340,7 @@ def _wavelets(protocol: RigorousProtocol) -> list[Measure]:
 
 
 def _sparsity(_: RigorousProtocol) -> list[Measure]:
-    bases = {**{name: f"coefficients in {name}" for name in BASES}}
+    bases = {**{name: f"coefficients in {name}" for name in BASIS_NAMES}}
     bases["identity"] = "the signal itself"
     rows = [
         Measure(
@@ -334,7 +370,8 @@ def _sparsity(_: RigorousProtocol) -> list[Measure]:
     return rows
 
 
-def _kernels(_: RigorousProtocol) -> list[Measure]:
+def _kernels(protocol: RigorousProtocol) -> list[Measure]:
+    count = protocol.permutations.count
     laws = {
         "exponential": "exp(-r |lag|)",
         "power": "(1 + |lag|)^-r",
@@ -346,10 +383,10 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
             "tokens",
             (0, _INF),
             "the head reaches farther",
-            "s = exp(H(a)) / e",
+            "s = exp(H(k)) / e, k the attention by distance |lag|, both sides added",
             "the decay time of an exponential kernel with this entropy",
             _LAG,
-            "How many tokens back a head reaches.",
+            "How far from the query a head reaches.",
             over_heads="median",
         ),
         *(
@@ -358,12 +395,12 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                 "nats",
                 (0, _INF),
                 "the kernel is less like this law",
-                f"min over r >= 0 of KL(a, {laws[law]})",
+                f"min over r >= 0 of KL(a, {laws[law]}), by distance: both sides taken together",
                 "maximum likelihood in an exponential family",
                 _LAG,
                 f"How far a head's attention by lag is from the law {laws[law]}.",
             )
-            for law in (*LAWS, "uniform")
+            for law in (*LAW_NAMES, "uniform")
         ),
         *(
             measure
@@ -378,10 +415,10 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                     (-_INF, _INF),
                     "the head varies at the frequencies its strong rotary pairs turn with",
                     f"log-power of {what} at the rotary frequencies, less its trend over "
-                    "log-frequency, weighted by |q_c| |k_c|, less the mean under permuted weights",
+                    "log-frequency, weighted by |q_c| |k_c|, less the mean under the weights of "
+                    "the layer's other heads",
                     "ours; usage as in Barbero et al. 2024",
-                    "fewer than four pairs turn between once per signal and Nyquist, or the facts "
-                    "`rotary_usage` and `logit_lags` are not there (rotary)",
+                    _ROTARY,
                     "Whether the rotary frequencies a head uses show in what it does.",
                 ),
                 Measure(
@@ -389,10 +426,22 @@ def _kernels(_: RigorousProtocol) -> list[Measure]:
                     "1",
                     (0, 1),
                     "more like chance",
-                    "(1 + permutations at least as high) / (1 + their number)",
-                    "permutation test",
-                    "as above (rotary)",
-                    "How often permuted usage does as well.",
+                    "rank of the head's own weights among those of all heads, over their number",
+                    "exchangeable heads, however smooth their weights; at least 1 / heads",
+                    _ROTARY,
+                    "How many heads' weights do as well; for a test read that of the layer.",
+                ),
+                Measure(
+                    f"{name.replace('excess', 'match')}_p",
+                    "1",
+                    (0, 1),
+                    "more like chance",
+                    "(1 + permutations of the heads' weights whose mean is at least as high) / "
+                    f"(1 + {count})",
+                    "permutation test (Phipson and Smyth 2010)",
+                    f"{_ROTARY}, in any head",
+                    f"Whether the layer's heads vary at their own rotary frequencies: {what}.",
+                    "layer",
                 ),
             )
         ),
@@ -452,7 +501,7 @@ def _pairs(protocol: RigorousProtocol) -> list[Measure]:
             (0, 2),
             "the head does not keep its shape in relative position",
             "1 - cosine of Haar details, the longer signal's finest levels dropped",
-            "dilation by 2 moves level j to j + 1 (Mallat 2009)",
+            "dilation by 2 moves level j to j + 1 (Mallat 2009); of signed lags by distance",
             f"{_DYADIC}, or a vector is zero (constant)",
             "The wavelet form of S_dil, exact for Haar.",
             level,
@@ -460,7 +509,9 @@ def _pairs(protocol: RigorousProtocol) -> list[Measure]:
     ]
 
 
-def _layers(_: RigorousProtocol) -> list[Measure]:
+def _layers(protocol: RigorousProtocol) -> list[Measure]:
+    count = protocol.permutations.correlation
+    ranges = {"correlation_adjusted": (-2, 2), "correlation_z": (-_INF, _INF)}
     varies = "the values do not vary over the heads (variance), or fewer than three heads (heads)"
     pair = "H(a) and H(|F sqrt a|^2)"
     rows = [
@@ -468,14 +519,21 @@ def _layers(_: RigorousProtocol) -> list[Measure]:
         (
             "correlation_chance",
             "",
-            "mean of the same over rearranged positions",
+            f"mean of the same over {count} rearrangements of positions",
             "what any rows give, by the theorem",
         ),
         (
             "correlation_adjusted",
             "",
             "correlation - correlation_chance",
-            "what the arrangement of attention adds; about 0 without structure",
+            "what the arrangement of attention adds; about 0 without structure, and near -1 there "
+            "is no room for it: read correlation_z",
+        ),
+        (
+            "correlation_z",
+            "",
+            "artanh(correlation) - mean artanh of the same over rearranged positions",
+            "the same on Fisher's scale, which has no end",
         ),
         (
             "correlation_partial",
@@ -489,11 +547,11 @@ def _layers(_: RigorousProtocol) -> list[Measure]:
         Measure(
             name,
             "1",
-            (-2, 2) if name == "correlation_adjusted" else (-1, 1),
+            ranges.get(name, (-1, 1)),
             "spread heads also use more frequencies",
             formula,
-            "ours",
-            varies,
+            "ours" if name != "correlation_z" else "ours; Fisher 1921",
+            varies + (", or r is -1 or 1 (power)" if name == "correlation_z" else ""),
             f"Position against spectrum: {summary}.",
             "layer",
         )
@@ -528,6 +586,15 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
                 f"How much the {of}'s heads pile up.",
             ),
             (
+                f"{kind}_ratio",
+                "ratio",
+                (1, _INF),
+                "coverage is less even",
+                f"B / A of {power}",
+                frame,
+                "1 for a bank that covers all frequencies alike; its mean is that of the worst.",
+            ),
+            (
                 f"{kind}_octaves",
                 "octaves",
                 (0, _INF),
@@ -544,7 +611,7 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
                 "octaves",
                 (-_INF, _INF),
                 "heads reach farther",
-                f"{share:.0%} quantile over heads of log2(kernel width in tokens)",
+                f"{share:.0%} quantile over heads of log2(kernel width in tokens), by distance",
                 "ours",
                 f"The {name} reach of the {of}'s heads, in doublings of a token.",
             )
@@ -573,7 +640,7 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
             "1",
             (0, 1),
             "heads differ in shape",
-            "mean Kolmogorov-Smirnov distance of kernels rescaled by their widths",
+            "mean over pairs of the Kolmogorov-Smirnov distance of kernels rescaled by width",
             "ours; wavelet atoms are one shape, and have 0",
             "Whether all heads are one shape at different scales; read beside scale_octaves.",
         ),
@@ -623,7 +690,7 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
 
 def rigorous_measures(protocol: RigorousProtocol) -> tuple[Measure, ...]:
     """The measures of protocol `rigorous`, in the order of the columns."""
-    families = (_spectrum, _uncertainty, _wavelets, _sparsity, _kernels, _pairs, _layers)
+    families = (_spectrum, _uncertainty, _windows, _wavelets, _sparsity, _kernels, _pairs, _layers)
     rows = [row for family in families for row in family(protocol)]
     rows += _bank(protocol, "bank", "layer") + signed_measures() + band_measures()
     rows += _bank(protocol, "model_bank", "model")

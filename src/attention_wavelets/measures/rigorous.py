@@ -1,4 +1,4 @@
-"""Protocol `rigorous`: which measures of a signal and of a bank of heads are taken.
+"""Protocol `rigorous`: which measures of a signal, and of two conditions, are taken.
 
 Signals by lag (`lag`) have all of them; rows by position lack those that speak of lags.
 """
@@ -10,31 +10,40 @@ from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from attention_wavelets.config.schema import RigorousProtocol
-from attention_wavelets.measures import bank
-from attention_wavelets.measures.arrays import FloatArray, normalise, signal_array
-from attention_wavelets.measures.correlation import MIN_HEADS, position_spectrum_correlation
+from attention_wavelets.measures.arrays import FloatArray, signal_array
 from attention_wavelets.measures.dilation import (
     Lags,
     dilation_sensitivity,
     kappa,
     lag_sensitivity,
 )
-from attention_wavelets.measures.entropy import entropy, positional_entropy
-from attention_wavelets.measures.kernel import LAWS, kernel_divergence, kernel_width
-from attention_wavelets.measures.measured import Draft, Measured, in_chunks, reshaped
-from attention_wavelets.measures.rotary_power import rotary_excess
+from attention_wavelets.measures.entropy import (
+    entropy,
+    positional_entropy,
+    weighted_window_entropy,
+    xlogx,
+)
+from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
+from attention_wavelets.measures.measured import Draft, Measured, in_chunks
+from attention_wavelets.measures.names import ARRANGED, MODES, PACKET, WAVELETS
+from attention_wavelets.measures.parts import (
+    drops_sink,
+    dyadic_part,
+    lost_mass,
+    nearest_half,
+    usable,
+)
 from attention_wavelets.measures.sparsity import (
     BASES,
-    WAVELETS,
     best_packet_entropy,
     centred,
     coefficient_entropy,
     levels,
 )
 from attention_wavelets.measures.two_sided import (
+    SMALLEST_SHARE,
     dc_share,
     half_power_width,
     octave_shares,
@@ -50,10 +59,8 @@ from attention_wavelets.measures.uncertainty import (
     draw_permutations,
     excess,
     massar_spindel_slack,
-    permuted_entropy,
 )
 from attention_wavelets.measures.wavelet import (
-    RESOLUTION,
     decompose,
     depth,
     dyadic_entropies,
@@ -62,26 +69,14 @@ from attention_wavelets.measures.wavelet import (
 )
 from attention_wavelets.nulls.bounds import excess_upper_bound
 
-__all__ = [
-    "MODES",
-    "compare_signals",
-    "measure_bank",
-    "measure_correlation",
-    "measure_rotary",
-    "measure_signals",
-]
-
-# Boundary rules under which the energy of db2 coefficients is compared with the signal's.
-MODES = ("symmetric", "zero", "periodization")
-# Quantiles of the widths of a bank's heads.
-QUANTILES = {"low": 0.05, "median": 0.5, "high": 0.95}
-PACKET = "haar"
-# Measures that need rearranged signals.
-ARRANGED = ("arrangement_gain", "arrangement_p")
+__all__ = ["compare_signals", "measure_signals"]
 
 
 def measure_signals(
-    signals: ArrayLike, protocol: RigorousProtocol, lags: ArrayLike | None = None
+    signals: ArrayLike,
+    protocol: RigorousProtocol,
+    lags: ArrayLike | None = None,
+    mass: ArrayLike | None = None,
 ) -> Measured:
     """All measures of single signals.
 
@@ -93,7 +88,10 @@ def measure_signals(
         Settings.
     lags
         (N,) lags of the columns of signals by lag; None for rows by position, of which the first
-        is dropped where the protocol says so.
+        is cut off where the protocol says so: all is then measured on N - 1 positions, and what
+        halves again and again on the last N / 2.
+    mass
+        (...), the attention each signal held before it was divided by its sum; None if unknown.
 
     Returns
     -------
@@ -101,42 +99,43 @@ def measure_signals(
         Arrays (...). A row with NaN, a negative entry or no mass is NaN throughout.
     """
     column = None if lags is None else np.asarray(lags)
-    return in_chunks(partial(_signals, protocol=protocol, lags=column), signal_array(signals))
-
-
-def without_sink(a: FloatArray, protocol: RigorousProtocol, by_lag: bool) -> tuple[FloatArray, int]:
-    """Rows (n, N) with the first position emptied if wanted, and how many positions may have mass.
-
-    The position stays, empty, so that lengths remain powers of two. Signals by lag never hold
-    the first token, and are left alone. A row that has nothing else comes back uniform.
-    """
-    if protocol.sink == "keep" or by_lag:
-        return a, a.shape[-1]
-    rest = a.copy()
-    rest[:, 0] = 0.0
-    left = rest.sum(axis=-1, keepdims=True)
-    empty = left[:, 0] <= 0
-    rest[empty] = 1.0
-    left[empty] = a.shape[-1]
-    return rest / left, a.shape[-1] - 1
+    array = signal_array(signals)
+    measure = partial(_signals, protocol=protocol, lags=column)
+    if mass is None:
+        return in_chunks(measure, array)
+    held = signal_array(np.asarray(mass)[..., None], "mass")
+    if held.shape[:-1] != array.shape[:-1]:
+        raise ValueError(f"`mass` {held.shape[:-1]} must be {array.shape[:-1]}, one per signal")
+    return in_chunks(measure, array, held)
 
 
 def _signals(
-    rows: NDArray[np.generic], protocol: RigorousProtocol, lags: NDArray[np.generic] | None
+    rows: NDArray[np.generic],
+    mass: NDArray[np.generic] | None = None,
+    *,
+    protocol: RigorousProtocol,
+    lags: NDArray[np.generic] | None,
 ) -> Measured:
-    whole, bad = normalise(rows)
-    lost = whole[:, 0] if protocol.sink == "drop" and lags is None else np.zeros(len(whole))
-    only_sink = {"mass": (lost >= 1.0) & ~np.logical_or.reduce(list(bad.values()))}
-    a, positions = without_sink(whole, protocol, lags is not None)
-    draft = Draft(len(a), bad, only_sink)
-    draft.put("sink_mass", lost)
+    a, bad, sink = usable(rows, drops_sink(protocol.sink, lags is not None))
+    draft = Draft(len(a), bad)
+    held = None if mass is None else np.asarray(mass[:, 0], dtype=np.float64)
+    if held is None and lags is None:
+        # A row by position holds what its query, or the mean one, attends to.
+        held = np.ones(len(a))
+    draft.put_known("lost_mass", None if held is None else lost_mass(held, sink), "unknown")
     power = two_sided_power(a)
-    _put_spectrum(draft, a, power, positions, protocol)
+    _put_spectrum(draft, a, power, protocol)
     _put_uncertainty(draft, a, power, protocol)
-    _put_wavelets(draft, a, protocol)
-    _put_sparsity(draft, a)
+    _put_windows(draft, a, protocol, lags is not None)
+    _put_edges(draft, a)
     _put_kernel(draft, a, lags)
-    return draft.measured()
+    half, dyadic = nearest_half(a, rows.shape[-1]), dyadic_part(a, rows.shape[-1], lags)
+    draft.put("cut_mass", half.cut if dyadic is None else dyadic.cut)
+    sparse = Draft(len(a), bad, {"mass": half.empty})
+    _put_sparsity(sparse, half.rows)
+    haars = Draft(len(a), bad, {} if dyadic is None else {"mass": dyadic.empty})
+    _put_haar(haars, None if dyadic is None else dyadic.rows, protocol)
+    return draft.measured().merge(sparse.measured()).merge(haars.measured())
 
 
 def _chosen(protocol: RigorousProtocol, *names: str) -> bool:
@@ -144,34 +143,30 @@ def _chosen(protocol: RigorousProtocol, *names: str) -> bool:
     return protocol.measures == ["all"] or any(name in protocol.measures for name in names)
 
 
-def _put(draft: Draft, name: str, values: FloatArray | None, reason: str) -> None:
-    """Add a measure whose NaN all have one reason."""
-    draft.put(name, values, None if values is None else np.isnan(values), reason)
-
-
 def _put_spectrum(
-    draft: Draft, a: FloatArray, power: FloatArray, positions: int, protocol: RigorousProtocol
+    draft: Draft, a: FloatArray, power: FloatArray, protocol: RigorousProtocol
 ) -> None:
     length = a.shape[-1]
     of_a = positional_entropy(a)
     draft.put("participation_ratio", participation_ratio(a))
     draft.put("dc_share", dc_share(power, length))
     draft.put("positional_entropy", of_a)
-    share = of_a / math.log(positions) if positions > 1 else None
-    _put(draft, "positional_entropy_share", share, "length")
+    share = of_a / math.log(length) if length > 1 else None
+    draft.put_known("positional_entropy_share", share, "length")
     beside = power.copy()
     beside[:, 0] = 0.0
     spread = np.where(varies(power, length), power_entropy(beside, length), np.nan)
-    _put(draft, "spectral_entropy_share", spread / math.log(max(length - 1, 2)), "constant")
-    _put(draft, "spectral_flatness", spectral_flatness(power, length), "constant")
-    _put(draft, "half_power_width", half_power_width(power, length), "width")
+    share = spread / math.log(length - 1) if length > 2 else None
+    draft.put_known("spectral_entropy_share", share, "length" if share is None else "constant")
+    draft.put_known("spectral_flatness", spectral_flatness(power, length), "constant")
+    draft.put_known("half_power_width", half_power_width(power, length), "width")
     octaves = octave_shares(power, length, protocol.octaves)
     for number in range(protocol.octaves):
         # Frequency 1 / N is the slowest there is.
         fine = length >= 2 ** (number + 1)
         values = octaves[:, number] if fine else None
-        _put(draft, f"octave_share_{number + 1}", values, "constant" if fine else "length")
-    _put(draft, "octave_share_rest", octaves[:, -1], "constant")
+        draft.put_known(f"octave_share_{number + 1}", values, "constant" if fine else "length")
+    draft.put_known("octave_share_rest", octaves[:, -1], "constant")
 
 
 def _put_uncertainty(
@@ -183,59 +178,79 @@ def _put_uncertainty(
     draft.put("excess_amp", above.amp)
     draft.put("excess_mix", above.mix)
     most = excess_upper_bound(length)
-    _put(draft, "excess_share", above.sqrt / most if most > 0 else None, "length")
+    draft.put_known("excess_share", above.sqrt / most if most > 0 else None, "length")
     if _chosen(protocol, *ARRANGED):
         order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)
         found = arrangement(a, order)
-        _put(draft, "arrangement_gain", found.gain, "constant")
+        draft.put_known("arrangement_gain", found.gain, "constant")
         draft.put("arrangement_p", found.p)
-    _put(draft, "massar_spindel_slack", massar_spindel_slack(a), "length")
-    _put(draft, "breitenberger_product", breitenberger_product(a), "neighbours")
+    draft.put_known("massar_spindel_slack", massar_spindel_slack(a), "length")
+    draft.put_known("breitenberger_product", breitenberger_product(a), "neighbours")
 
 
-def _put_wavelets(draft: Draft, a: FloatArray, protocol: RigorousProtocol) -> None:
-    length = a.shape[-1]
-    dyadic = length >= 2 and length & (length - 1) == 0
-    details = haar(a)[1:] if dyadic else []
-    energies = level_energies(details) if dyadic else None
-    added = dyadic_entropies(a) / math.log(2) if dyadic else None
-    if energies is None:
-        draft.put("haar_energy_entropy", None, reason="dyadic")
+def _put_haar(draft: Draft, a: FloatArray | None, protocol: RigorousProtocol) -> None:
+    """Haar and dyadic measures of rows (n, 2^J), J at least 0; of None, where there are none."""
+    short = "dyadic" if a is None else "length"
+    details = [] if a is None else haar(a)[1:]
+    energies = level_energies(details) if details else None
+    added = None if a is None else dyadic_entropies(a) / math.log(2)
+    if a is None or energies is None or len(details) < 2:
+        draft.put("haar_energy_entropy", None, reason=short)
     else:
-        _put(draft, "haar_energy_entropy", _energy_entropy(a, energies), "constant")
+        draft.put_known("haar_energy_entropy", _energy_entropy(a, energies), "constant")
     for level in range(1, protocol.levels + 1):
         names = [f"{kind}_{level}" for kind in ("haar_share", "haar_entropy", "dyadic_entropy")]
-        if energies is None or added is None or level > len(details):
+        if a is None or energies is None or added is None or level > len(details):
             for name in names:
-                draft.put(name, None, reason="length" if dyadic else "dyadic")
+                draft.put(name, None, reason=short)
             continue
         part = np.square(details[-level])
         total = np.where(_seen(a, energies), energies.sum(axis=-1), np.nan)
-        _put(draft, names[0], energies[:, -level] / total, "constant")
-        here = np.where(energies[:, -level] > RESOLUTION**2 * total, entropy(part), np.nan)
+        draft.put_known(names[0], energies[:, -level] / total, "constant")
+        here = np.where(energies[:, -level] > _rounding(a), entropy(part), np.nan)
         even = here / math.log(part.shape[-1]) if part.shape[-1] > 1 else None
-        _put(draft, names[1], even, "length" if even is None else "power")
+        draft.put_known(names[1], even, "length" if even is None else "power")
         draft.put(names[2], added[:, level - 1])
+
+
+def _put_windows(draft: Draft, a: FloatArray, protocol: RigorousProtocol, by_lag: bool) -> None:
+    """Entropies within blocks, counted from the query: from lag 0 or from the last position."""
+    near = a if by_lag else a[:, ::-1]
+    terms = xlogx(near)
+    for width in protocol.window_entropy:
+        inside = None
+        if a.shape[-1] >= width:
+            inside = weighted_window_entropy(near, width, terms) / math.log(width)
+        draft.put_known(f"window_entropy_{width}", inside, "length" if inside is None else "mass")
+
+
+def _put_edges(draft: Draft, a: FloatArray) -> None:
+    """Energies of db2 coefficients under several boundary rules."""
+    length = a.shape[-1]
     for mode in MODES:
         short = depth(length, "db2") == 0
         parts = None if short else level_energies(decompose(a, "db2", mode)).sum(axis=-1)
         ratio = None if parts is None else parts / np.square(a).sum(axis=-1)
-        _put(draft, f"db2_energy_{mode}", ratio, "length")
+        draft.put_known(f"db2_energy_{mode}", ratio, "length")
     fine = None if depth(length, "db2") == 0 else level_energies(decompose(a, "db2", "zero"))[:, 1:]
     several = fine is not None and fine.shape[-1] > 1
     value = _energy_entropy(a, fine) if fine is not None and several else None
-    _put(draft, "db2_energy_entropy", value, "constant" if several else "length")
+    draft.put_known("db2_energy_entropy", value, "constant" if several else "length")
+
+
+def _rounding(a: FloatArray) -> FloatArray:
+    """Energy of details that the rounding of float32 alone can leave."""
+    return np.asarray(SMALLEST_SHARE * np.square(a).sum(axis=-1))
 
 
 def _seen(a: FloatArray, energies: FloatArray) -> NDArray[np.bool_]:
     """Where details are more than rounding."""
-    return np.asarray(energies.sum(axis=-1) > RESOLUTION**2 * np.square(a).sum(axis=-1))
+    return np.asarray(energies.sum(axis=-1) > _rounding(a))
 
 
 def _energy_entropy(a: FloatArray, energies: FloatArray) -> FloatArray:
-    """Entropy of the detail levels' energies over the logarithm of their number."""
-    count = energies.shape[-1]
-    share = entropy(energies) / math.log(count) if count > 1 else np.zeros(len(energies))
+    """Entropy of the energies of two levels or more over the logarithm of their number."""
+    share = entropy(energies) / math.log(energies.shape[-1])
     return np.where(_seen(a, energies), share, np.nan)
 
 
@@ -245,14 +260,15 @@ def _put_sparsity(draft: Draft, a: FloatArray) -> None:
     for basis in BASES:
         short = basis in WAVELETS and levels(length, basis) == 0
         values = None if short else coefficient_entropy(x, basis)
-        _put(draft, f"sparsity_{basis}", values, "length" if short else "constant")
+        draft.put_known(f"sparsity_{basis}", values, "length" if short else "constant")
     short = levels(length, PACKET) == 0
     values = None if short else best_packet_entropy(x, PACKET)
-    _put(draft, "sparsity_packets", values, "length" if short else "constant")
+    draft.put_known("sparsity_packets", values, "length" if short else "constant")
 
 
 def _put_kernel(draft: Draft, a: FloatArray, lags: NDArray[np.generic] | None) -> None:
-    draft.put("kernel_width", None if lags is None else kernel_width(a), reason="axis")
+    width = None if lags is None else kernel_width(fold(a, lags)[0])
+    draft.put("kernel_width", width, reason="axis")
     for law in (*LAWS, "uniform"):
         values = None if lags is None else kernel_divergence(a, lags, law)
         draft.put(f"kernel_kl_{law}", values, reason="axis")
@@ -293,199 +309,37 @@ def _pairs(
     protocol: RigorousProtocol,
     lags: Lags,
 ) -> Measured:
-    whole, bad = normalise(reference)
-    other, bad_too = normalise(scaled)
-    a, _ = without_sink(whole, protocol, lags is not None)
-    b, _ = without_sink(other, protocol, lags is not None)
+    drop = drops_sink(protocol.sink, lags is not None)
+    a, bad, _ = usable(reference, drop)
+    b, bad_too, _ = usable(scaled, drop)
     draft = Draft(len(a), bad, bad_too)
     dilated = dilation_sensitivity(a, b)
     kept, lost = lag_sensitivity(a, b, lags)
     draft.put("scale_dilation", dilated)
-    _put(draft, "scale_lag", kept, "mass")
+    draft.put_known("scale_lag", kept, "mass")
     draft.put("scale_lost_mass", lost)
     sign = kappa(dilated, kept, protocol.smallest_change)
-    _put(draft, "scale_kappa", sign, "scale")
-    shift = _level_shift(a, b)
-    _put(draft, "scale_level_shift", shift, "dyadic" if shift is None else "constant")
-    return draft.measured()
+    draft.put_known("scale_kappa", sign, "scale")
+    sides = (None, None) if lags is None else lags
+    first = dyadic_part(a, reference.shape[-1], sides[0])
+    second = dyadic_part(b, scaled.shape[-1], sides[1])
+    if first is None or second is None:
+        draft.put("scale_level_shift", None, reason="dyadic")
+        return draft.measured()
+    shifted = Draft(len(a), bad, bad_too, {"mass": first.empty | second.empty})
+    shift = _level_shift(first.rows, second.rows)
+    shifted.put_known("scale_level_shift", shift, "length" if shift is None else "constant")
+    return draft.measured().merge(shifted.measured())
 
 
 def _level_shift(a: FloatArray, b: FloatArray) -> FloatArray | None:
     """1 - cosine of Haar details, those of the longer signal without its finest levels."""
     longer, shorter = (a, b) if a.shape[-1] >= b.shape[-1] else (b, a)
-    sizes = [x.shape[-1] for x in (longer, shorter)]
-    if any(n < 2 or n & (n - 1) for n in sizes):
+    count = shorter.shape[-1].bit_length() - 1
+    if count == 0:
         return None
-    count = sizes[1].bit_length() - 1
     x, y = (np.concatenate(haar(s)[1 : count + 1], axis=-1) for s in (longer, shorter))
-    size = [np.sqrt(np.square(part).sum(axis=-1)) for part in (x, y)]
-    scale = [np.sqrt(np.square(s).sum(axis=-1)) for s in (longer, shorter)]
-    usable = (size[0] > RESOLUTION * scale[0]) & (size[1] > RESOLUTION * scale[1])
-    product = np.where(usable, size[0] * size[1], np.nan)
+    size = [np.square(part).sum(axis=-1) for part in (x, y)]
+    usable = (size[0] > _rounding(longer)) & (size[1] > _rounding(shorter))
+    product = np.sqrt(np.where(usable, size[0] * size[1], np.nan))
     return np.asarray(1.0 - np.clip((x * y).sum(axis=-1) / product, -1.0, 1.0))
-
-
-def measure_correlation(signals: ArrayLike, protocol: RigorousProtocol, by_lag: bool) -> Measured:
-    """Position against spectrum over the heads of a layer, beside what chance order gives.
-
-    Over heads, H(a) and H(|F sqrt a|^2) are tied by the theorem alone, so their correlation is
-    negative for any rows. Rearranging each head's positions keeps the first and gives the second
-    its chance value: what is left is what the arrangement adds.
-
-    Parameters
-    ----------
-    signals
-        (..., head, N).
-
-    Returns
-    -------
-    Measured
-        Arrays (...), without the heads.
-    """
-    array = signal_array(signals)
-    batch, heads, length = array.shape[:-2], array.shape[-2], array.shape[-1]
-    whole, bad = normalise(array.reshape(-1, length))
-    a, _ = without_sink(whole, protocol, by_lag)
-    unusable = np.logical_or.reduce(list(bad.values()))
-    order = draw_permutations(length, protocol.permutations.count, protocol.permutations.seed)[:19]
-    at_home = np.arange(length)[None]
-    spectral = np.concatenate([permuted_entropy(a, at_home), _in_blocks(a, order)], axis=-1)
-    spectral[unusable] = np.nan
-    x = np.where(unusable, np.nan, positional_entropy(a)).reshape(-1, heads)
-    ratio = np.log(participation_ratio(a)).reshape(-1, heads)
-    y = spectral.reshape(-1, heads, len(order) + 1)
-    found = position_spectrum_correlation(x, y[..., 0])
-    chance = np.stack(
-        [position_spectrum_correlation(x, y[..., i + 1]) for i in range(len(order))], axis=-1
-    ).mean(axis=-1)
-    few = {"heads": np.asarray(np.isfinite(x).sum(axis=-1) < MIN_HEADS)}
-    draft = Draft(len(x), few)
-    _put(draft, "correlation", found, "variance")
-    _put(draft, "correlation_chance", chance, "variance")
-    _put(draft, "correlation_adjusted", found - chance, "variance")
-    _put(draft, "correlation_partial", _partial(x, y[..., 0], ratio), "variance")
-    ranks = position_spectrum_correlation(_ranks(x), _ranks(y[..., 0]))
-    _put(draft, "correlation_ranks", ranks, "variance")
-    return reshaped(draft.measured(), batch)
-
-
-def _in_blocks(a: FloatArray, order: NDArray[np.intp]) -> FloatArray:
-    size = max(1, 2**17 // order.size)
-    parts = [permuted_entropy(a[i : i + size], order) for i in range(0, len(a), size)]
-    return np.concatenate(parts) if parts else np.empty((0, len(order)))
-
-
-def _ranks(values: FloatArray) -> FloatArray:
-    """Ranks along the last axis, ties shared; NaN stays."""
-    return np.asarray(rankdata(values, axis=-1, nan_policy="omit"), dtype=np.float64)
-
-
-def _partial(x: FloatArray, y: FloatArray, given: FloatArray) -> FloatArray:
-    """Correlation of x and y over the last axis with a third variable held fixed."""
-    xy, xz, yz = (position_spectrum_correlation(p, q) for p, q in ((x, y), (x, given), (y, given)))
-    rest = (1.0 - np.square(xz)) * (1.0 - np.square(yz))
-    out = np.full(rest.shape, np.nan)
-    # Where the third variable says everything, the quotient is one of rounding errors.
-    usable = rest > 1e-12
-    return np.asarray(np.divide(xy - xz * yz, np.sqrt(np.abs(rest)), out=out, where=usable))
-
-
-def measure_bank(
-    kernels: ArrayLike, lags: ArrayLike | None, protocol: RigorousProtocol, prefix: str = "bank"
-) -> Measured:
-    """Measures of the heads of a layer or model as a bank of kernels.
-
-    Parameters
-    ----------
-    kernels
-        (..., head, N), from `lag`.
-    lags
-        (N,); None for signals by position, which are no kernels: all is NaN then.
-    prefix
-        "bank" for a layer, "model_bank" for a whole model.
-
-    Returns
-    -------
-    Measured
-        Arrays (...), without the heads. A bank with a head that is no signal is NaN.
-    """
-    array = signal_array(kernels)
-    batch, heads, length = array.shape[:-2], array.shape[-2], array.shape[-1]
-    whole, bad = normalise(array.reshape(-1, length))
-    k = whole.reshape(-1, heads, length)
-    broken = {n: np.asarray(rows.reshape(-1, heads).any(axis=-1)) for n, rows in bad.items()}
-    draft = Draft(len(k), broken)
-    octaves = protocol.octaves
-
-    def put(name: str, values: FloatArray | None) -> None:
-        _put(draft, f"{prefix}_{name}", values, "axis" if lags is None else "bank")
-
-    for kind, unit in (("frame", False), ("unit_frame", True)):
-        bounds = None if lags is None else bank.frame_bounds(k, unit=unit)
-        put(f"{kind}_lower", None if bounds is None else bounds.lower)
-        put(f"{kind}_upper", None if bounds is None else bounds.upper)
-        put(f"{kind}_octaves", None if bounds is None else bounds.octaves)
-    scales = None if lags is None else bank.scale_quantiles(k, tuple(QUANTILES.values()))
-    for number, name in enumerate(QUANTILES):
-        put(f"scale_{name}", None if scales is None else scales[number])
-    put("scale_octaves", None if scales is None else scales[-1] - scales[0])
-    put("octave_coverage", None if lags is None else bank.octave_coverage(k, octaves))
-    distance = None if lags is None else np.abs(np.asarray(lags))
-    put("collapse", None if distance is None else bank.self_similar_collapse(k, distance))
-    put("rank", None if lags is None else bank.effective_rank(k))
-    put("overlap", None if lags is None else bank.overlap(k))
-    if prefix == "bank":
-        # Of a whole model every pair would cost minutes.
-        put("cross_correlation", None if lags is None else bank.cross_correlation(k))
-    put("complementarity", None if lags is None else bank.band_complementarity(k, octaves))
-    return reshaped(draft.measured(), batch)
-
-
-def measure_rotary(
-    signals: ArrayLike,
-    logits: ArrayLike | None,
-    frequency: ArrayLike | None,
-    usage: ArrayLike | None,
-    protocol: RigorousProtocol,
-) -> Measured:
-    """Power at the rotary frequencies a head uses, of attention by lag and of logits by lag.
-
-    Parameters
-    ----------
-    signals
-        (sequence, head, lag).
-    logits
-        (sequence, head, frequency), power of logits along the same lags; None if not extracted.
-    frequency, usage
-        (pair,) cycles per token, and (sequence, head, pair); None if not extracted or not rotary.
-
-    Returns
-    -------
-    Measured
-        Arrays (sequence, head).
-    """
-    array = signal_array(signals)
-    batch, length = array.shape[:-1], array.shape[-1]
-    rows, bad = normalise(array.reshape(-1, length))
-    draft = Draft(len(rows), bad)
-    spectra = {"rotary_excess": two_sided_power(rows)}
-    if logits is not None:
-        known = np.asarray(logits, dtype=np.float64)
-        spectra["rotary_excess_logits"] = known.reshape(-1, known.shape[-1])
-    weights = None if usage is None else np.asarray(usage, dtype=np.float64)
-    for name in ("rotary_excess", "rotary_excess_logits"):
-        if name not in spectra or frequency is None or weights is None:
-            draft.put(name, None, reason="rotary")
-            draft.put(f"{name}_p", None, reason="rotary")
-            continue
-        found = rotary_excess(
-            spectra[name],
-            1 / length,
-            frequency,
-            weights.reshape(len(rows), weights.shape[-1]),
-            protocol.permutations.count,
-            protocol.permutations.seed,
-        )
-        _put(draft, name, found.excess, "rotary")
-        _put(draft, f"{name}_p", found.p, "rotary")
-    return reshaped(draft.measured(), batch)

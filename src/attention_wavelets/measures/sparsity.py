@@ -15,6 +15,7 @@ from scipy.fft import dct
 
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import xlogx
+from attention_wavelets.measures.names import WAVELETS
 from attention_wavelets.measures.two_sided import SMALLEST_SHARE
 from attention_wavelets.measures.wavelet import depth
 
@@ -49,8 +50,6 @@ def _wavelet(name: str) -> Callable[[FloatArray], FloatArray]:
 
     return transform
 
-
-WAVELETS = ("haar", "db2", "db4", "sym4", "coif1")
 
 BASES: dict[str, Callable[[FloatArray], FloatArray]] = {
     "identity": lambda x: x,
@@ -95,7 +94,8 @@ def coefficient_entropy(a: ArrayLike | Centred, basis: str) -> FloatArray:
     """
     x, energy = a if isinstance(a, Centred) else centred(a)
     shares = np.square(BASES[basis](x)) / energy[..., None]
-    return np.asarray(0.0 - xlogx(shares).sum(axis=-1))
+    # Shares sum to 1 up to rounding, which must not make an entropy negative.
+    return np.asarray(np.maximum(0.0 - xlogx(shares).sum(axis=-1), 0.0))
 
 
 def best_packet_entropy(a: ArrayLike | Centred, wavelet: str) -> FloatArray:
@@ -125,7 +125,7 @@ def best_packet_entropy(a: ArrayLike | Centred, wavelet: str) -> FloatArray:
     while costs:
         children = best.reshape(*best.shape[:-1], -1, 2).sum(axis=-1)
         best = np.minimum(costs.pop(), children)
-    return np.asarray(best[..., 0])
+    return np.asarray(np.maximum(best[..., 0], 0.0))
 
 
 def _costs(nodes: FloatArray, energy: FloatArray) -> FloatArray:

@@ -26,8 +26,9 @@ __all__ = [
     "varies",
 ]
 
-# Power beside DC below this share of all power is the rounding of a constant signal.
-SMALLEST_SHARE = 1e-26
+# Signals were accumulated and stored in float32, whose rounding leaves powers of a constant signal
+# beside DC: below this share of all power nothing is read as structure.
+SMALLEST_SHARE = (4 * float(np.finfo(np.float32).eps)) ** 2
 
 
 def two_sided_power(a: ArrayLike) -> FloatArray:
@@ -78,7 +79,10 @@ def dc_share(power: FloatArray, length: int) -> FloatArray:
 
 
 def varies(power: FloatArray, length: int) -> np.ndarray:
-    """Where there is power beside DC, boolean (...): a uniform signal has none."""
+    """Where there is power beside DC, boolean (...): a uniform signal has none.
+
+    None but the rounding of float32, that is: four units of it, 2.3e-13 of all power.
+    """
     copies = mirrored(length)
     weighted = power * copies
     rest = weighted[..., 1:].sum(axis=-1)
@@ -111,24 +115,33 @@ def octave_shares(power: FloatArray, length: int, count: int) -> FloatArray:
 def spectral_flatness(power: FloatArray, length: int) -> FloatArray:
     """Geometric over arithmetic mean of the two-sided power beside DC, in [0, 1].
 
-    1 for white noise's expectation (all frequencies alike), near 0 for a pure tone. Powers below
-    2e-16 of the mean count as that, since below is rounding. NaN where nothing varies.
+    1 where all frequencies have the same power (a point), near 0 for a pure tone, and
+    exp(-0.577) = 0.56 on average for independent random numbers, whose powers scatter. Powers
+    below the rounding of float32, shared by all frequencies, count as that. NaN where nothing
+    varies.
     """
     copies = mirrored(length)[1:]
-    number = copies.sum()
-    mean = (power[..., 1:] * copies).sum(axis=-1) / number
+    number = max(copies.sum(), 1.0)
+    beside = (power[..., 1:] * copies).sum(axis=-1)
     usable = varies(power, length)
-    scaled = power[..., 1:] / np.where(usable, mean, 1.0)[..., None]
-    logs = (np.log(np.maximum(scaled, np.finfo(np.float64).eps)) * copies).sum(axis=-1) / number
-    return np.asarray(np.where(usable, np.exp(logs), np.nan))
+    rounding = SMALLEST_SHARE * (power[..., 0] + beside) / number
+    mean = np.where(usable, beside / number, 1.0)
+    floored = np.maximum(power[..., 1:], np.where(usable, rounding, 1.0)[..., None])
+    logs = (np.log(floored / mean[..., None]) * copies).sum(axis=-1) / number
+    return np.asarray(np.where(usable, np.exp(np.minimum(logs, 0.0)), np.nan))
 
 
 def half_power_width(power: FloatArray, length: int) -> FloatArray:
     """The lowest frequency, in cycles per token, at which the power is half that at 0.
 
     Interpolated linearly between bins. An exponential kernel of decay tau tokens has about
-    1 / (2 pi tau). NaN where the power never falls that low (a head that looks at one token).
+    1 / (2 pi tau). A head whose power never falls that low, such as one that looks at one token,
+    lets every frequency of a sequence through: its band ends at 1/2, the Nyquist frequency, as the
+    sequence's does. NaN would leave the widest heads out of every mean, which would then say that
+    heads are narrower than they are. NaN where frequency 0 is the only one (one position).
     """
+    if power.shape[-1] < 2:
+        return np.full(power.shape[:-1], np.nan)
     half = power[..., :1] / 2
     below = power <= half
     found = below.any(axis=-1)
@@ -136,4 +149,4 @@ def half_power_width(power: FloatArray, length: int) -> FloatArray:
     high = np.take_along_axis(power, first - 1, axis=-1)
     low = np.take_along_axis(power, first, axis=-1)
     part = (high - half) / np.where(high > low, high - low, 1.0)
-    return np.asarray(np.where(found, (first - 1 + part)[..., 0] / length, np.nan))
+    return np.asarray(np.where(found, (first - 1 + part)[..., 0] / length, 0.5))

@@ -30,6 +30,9 @@ __all__ = [
 ]
 
 
+_SMALLEST = float(np.finfo(np.float64).tiny)
+
+
 class Excess(NamedTuple):
     """Nats above the bound ln N; see `excess`."""
 
@@ -103,7 +106,8 @@ def breitenberger_product(a: ArrayLike) -> FloatArray:
     """Var(n) (1 - tau^2) / tau^2 > 1/4, tau = sum sqrt(a[n] a[n+1]) (after Breitenberger 1985).
 
     Position is linear and frequency circular, which suits causal rows. A wide Gaussian comes near
-    1/4; a sink far from everything else makes it thousands. NaN where no two neighbours have mass.
+    1/4; a sink far from everything else makes it thousands. NaN where no two neighbours have mass,
+    or so little that the quotient overflows.
 
     Parameters
     ----------
@@ -118,7 +122,7 @@ def breitenberger_product(a: ArrayLike) -> FloatArray:
     overlap = np.square((root[..., 1:] * root[..., :-1]).sum(axis=-1))
     product = variance * (1.0 - overlap)
     out = np.full(overlap.shape, np.nan)
-    return np.asarray(np.divide(product, overlap, out=out, where=overlap > 0))
+    return np.asarray(np.divide(product, overlap, out=out, where=overlap > _SMALLEST * variance))
 
 
 def draw_permutations(length: int, count: int, seed: int) -> NDArray[np.intp]:

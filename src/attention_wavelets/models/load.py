@@ -75,8 +75,8 @@ def load_model(
             model = _untrained(manifest, attn_implementation)
         else:
             model = _trained(manifest, dtype, attn_implementation)
-    # Drawn in float32 and then rounded, so that a twin is the same model in every dtype. Tables that
-    # are no weights, such as rotary frequencies, stay as the architecture makes them.
+    # Drawn in float32 and then rounded, so that a twin is the same model in every dtype. Tables
+    # that are no weights, such as rotary frequencies, stay as the architecture makes them.
     for weight in model.state_dict(keep_vars=True).values():
         if weight.is_floating_point():
             weight.data = weight.data.to(dtype)

@@ -17,10 +17,13 @@ __all__ = [
     "Number",
     "condition_of",
     "methods_of",
+    "parts_of",
     "published_models",
     "published_name",
+    "published_rows",
     "row_label",
     "table_distance",
+    "table_distances",
 ]
 
 
@@ -39,6 +42,31 @@ class Number:
     statistic: str
     fraction: float | None = None
     factor: float = 1.0
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """As of `parts_of`."""
+        return parts_of(self.statistic)
+
+
+_PARTS: dict[str, tuple[str, ...]] = {
+    "scale_": ("wavelet", "scale"),
+    "wavelet_entropy": ("wavelet",),
+    "window_entropy": (),
+    "positional_entropy": (),
+    "local_global": (),
+    "reconstruction_error": ("wavelet",),
+}
+
+
+def parts_of(statistic: str) -> tuple[str, ...]:
+    """Settings of a protocol of kind `paper` on which a statistic depends beside the shared ones.
+
+    Out of `spectrum`, `wavelet` and `scale`; no statistic depends on the first and on one of the
+    others, so a spectral number and one of wavelets can be read from two protocols.
+    """
+    found = (parts for start, parts in _PARTS.items() if statistic.startswith(start))
+    return next(found, ("spectrum",))
 
 
 _SPECTRAL = {"spectral_entropy": "spectral_entropy", "frequency_selectivity": "selectivity"}
@@ -189,13 +217,43 @@ def table_distance(
     row
         That row.
     """
-    table: pd.DataFrame = paper_table(number)
-    rows = table[table["model"].isin(published_models(number, repository))]
     columns = tuple(values)
-    ours = np.array([values[column] for column in columns], dtype=np.float64)
-    if np.isnan(ours).any():
+    ours = np.array([[values[column] for column in columns]], dtype=np.float64)
+    distance, best = table_distances(ours, columns, number, repository)
+    if np.isnan(distance[0]):
         return float("nan"), ""
-    offset = (rows[list(columns)].to_numpy(dtype=np.float64) - ours) / _spreads(number, columns)
-    distance = np.sqrt(np.square(offset).mean(axis=1))
-    best = int(distance.argmin())
-    return float(distance[best]), row_label(rows.iloc[best])
+    return float(distance[0]), row_label(published_rows(number, repository).iloc[best[0]])
+
+
+def published_rows(number: int, repository: str | None) -> pd.DataFrame:
+    """The rows of a table that a model is compared with."""
+    table: pd.DataFrame = paper_table(number)
+    return table[table["model"].isin(published_models(number, repository))]
+
+
+def table_distances(
+    ours: np.ndarray, columns: tuple[str, ...], number: int, repository: str | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """`table_distance` of many cells at once.
+
+    Parameters
+    ----------
+    ours
+        (n, columns) our numbers.
+    columns
+        Printed columns.
+    number, repository
+        As above.
+
+    Returns
+    -------
+    distance
+        (n,); NaN where one of the numbers is.
+    row
+        (n,) place in `published_rows` of the nearest; 0 where there is none.
+    """
+    printed = published_rows(number, repository)[list(columns)].to_numpy(dtype=np.float64)
+    offset = (printed - ours[:, None]) / _spreads(number, columns)
+    distance = np.sqrt(np.square(offset).mean(axis=-1))
+    best = distance.argmin(axis=-1)
+    return distance[np.arange(len(ours)), best], best

@@ -13,11 +13,14 @@ __all__ = ["nearest_cells"]
 NOTE = (
     "The paper leaves several of its conventions open. Of all the cells measured here (text, "
     "condition, probe, protocol, and where needed how sequences are shortened and how a formula "
-    "is read), this is the one whose numbers lie nearest to each published table. The distance is "
-    "the root mean square over the table's columns, in units of the spread between the published "
-    "models; 0 means equal. A model that the paper does not have is compared with the most similar "
-    "published row. The smallest of many distances is small by chance too: the last column is the "
-    "distance of ONE cell for all tables, the one nearest to them together."
+    "is read), this is the one whose numbers lie nearest to each published table. Where two "
+    "protocols are named, spectral numbers are those of the first, numbers of wavelets and scale "
+    "those of the second. The distance is the root mean square over the table's columns, in units "
+    "of the spread between the published models; 0 means equal. A model that the paper does not "
+    "have is compared with the most similar published row. The smallest of many distances is small "
+    "by chance too: how many different sets of numbers were compared, and with how many published "
+    "rows each, stands beside it. The last column is the distance of ONE cell for all tables, the "
+    "one nearest to them together."
 )
 NOTHING = "No cell of this study has all the numbers of one of the published tables."
 
@@ -32,7 +35,8 @@ HEADS = (
     "protocol",
     "read as",
     "distance",
-    "cells tried",
+    "different cells tried",
+    "rows tried",
     "distance of the one cell",
 )
 
@@ -54,6 +58,7 @@ def nearest_cells(tables: StudyTables) -> Markup:
             _said(row.reading),
             number(row.distance),
             str(row.cells_tried),
+            str(row.rows_tried),
             number(row.overall_distance),
         )
         for row in tables.nearest.itertuples()

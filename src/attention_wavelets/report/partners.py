@@ -62,12 +62,56 @@ PARTNERS = (
         "band_low_mean",
         "low band (share)",
         {
-            "octave_share_1_mean": "finest octave (noise: 0.50)",
-            "octave_share_2_mean": "second octave (noise: 0.25)",
             "octave_share_3_mean": "third octave (noise: 0.12)",
+            "octave_share_4_mean": "fourth octave (noise: 0.06)",
+            "octave_share_rest_mean": "all that is slower than six octaves (noise: 0.02)",
         },
         "The low band holds the mean level, which any weights have. The octaves leave it out, and "
-        "a dyadic transform has exactly these bands.",
+        "a dyadic transform has exactly these bands: all from the third down lie in the low band.",
+    ),
+    Partner(
+        "band_mid_mean",
+        "middle band (share)",
+        {
+            "octave_share_2_mean": "second octave (noise: 0.25)",
+        },
+        "The edges of the band are those of no transform, and its share falls where the mean level "
+        "rises. The second octave and the lower half of the finest make it up.",
+    ),
+    Partner(
+        "band_high_mean",
+        "high band (share)",
+        {
+            "octave_share_1_mean": "finest octave (noise: 0.50)",
+            "bank_octave_coverage": "evenness of the octaves over a layer's heads (1: all alike)",
+            "bank_complementarity": "division of octaves among heads (1: no two share one)",
+        },
+        "The upper half of the finest octave. Whether heads divide the bands among them is asked "
+        "of the heads together: do they fill all octaves, and does each have its own?",
+    ),
+    Partner(
+        "window_entropy_16_mean",
+        "window entropy, 16 tokens (1: even)",
+        {
+            "window_entropy_16_mean": "the same, blocks counted by their mass",
+            "window_entropy_32_mean": "in blocks of 32",
+            "window_entropy_64_mean": "in blocks of 64",
+        },
+        "The paper's mean counts a block with almost no attention as much as the one that holds "
+        "nearly all. By mass it is what is left of a head's entropy once the block is known.",
+    ),
+    Partner(
+        "wavelet_entropy_0_mean",
+        "wavelet entropy of the approximation (nats)",
+        {
+            "bank_frame_octaves": "a layer's coverage of frequencies, log2(B / A); 0: even",
+            "bank_scale_octaves": "diversity of scales within a layer (octaves)",
+            "model_bank_scale_octaves": "the same over the whole model (octaves)",
+            "bank_collapse": "difference of shape beside scale; wavelets: 0",
+        },
+        "A row of attention sums to 1, so it always has an approximation and is never a wavelet. "
+        "What can be like wavelets is a family: whether the heads of a layer TOGETHER cover the "
+        "frequencies, at many scales, with one shape.",
     ),
     Partner(
         "wavelet_entropy_1_mean",
@@ -80,6 +124,16 @@ PARTNERS = (
         },
         "An entropy within one level does not say how much is there. Energy over levels does; and "
         "wavelets describe a head well only if it needs fewer of them than of single positions.",
+    ),
+    Partner(
+        "wavelet_entropy_raw_1_mean",
+        "the same as printed, W² not normalised",
+        {
+            "haar_share_4_mean": "energy in blocks of 16 tokens (share)",
+            "haar_entropy_4_mean": "its evenness over the text (1: everywhere)",
+        },
+        "The printed formula mixes how much energy a scale has with how evenly it is spread. Here "
+        "they are two numbers.",
     ),
     Partner(
         "spectral_entropy_sqrt_mean",
@@ -103,6 +157,17 @@ PARTNERS = (
         },
         "One small number cannot tell a head that stretches from one that keeps its width. Two "
         "can.",
+        compared=True,
+    ),
+    Partner(
+        "scale_correlation_mean",
+        "scale correlation at 1/2 (cosine)",
+        {
+            "scale_level_shift_mean": "1 − cosine of Haar details moved by a level (0: follow)",
+            "scale_lost_mass_mean": "attention farther than the shorter text reaches (share)",
+        },
+        "One minus the number above: it holds nothing else. Without the mean level, which all "
+        "signals share, the details of a head that stretches move by one level of Haar.",
         compared=True,
     ),
     Partner(
@@ -130,13 +195,9 @@ PARTNERS = (
     Partner(
         "reconstruction_error_mean",
         "reconstruction error (numerical precision)",
-        {
-            "bank_frame_octaves": "a layer's coverage of frequencies, log2(B / A); 0: even",
-            "bank_scale_octaves": "diversity of scales within a layer (octaves)",
-            "model_bank_scale_octaves": "the same over the whole model (octaves)",
-            "bank_collapse": "difference of shape beside scale; wavelets: 0",
-        },
-        "Any transform can be undone, whatever is put in. Whether the heads of a layer TOGETHER "
-        "work like a filter bank is asked of their kernels.",
+        {"db2_energy_zero_mean": "energy of the coefficients over the signal's (isometry: 1)"},
+        "It has no partner: any invertible transform gives back what is put in, up to the rounding "
+        "of 32-bit numbers, and none of it is a property of attention. The ratio beside it says "
+        "the same of energy.",
     ),
 )

@@ -69,6 +69,8 @@ class StudyTables:
         The verdict on each claim (claims.csv); may be empty.
     reproduction
         The published tables beside ours, number by number (reproduction.csv); may be empty.
+    scales
+        Subsampled condition -> `fraction` kept and `method`.
     """
 
     heads: pd.DataFrame
@@ -81,6 +83,7 @@ class StudyTables:
     nearest: pd.DataFrame = field(default_factory=pd.DataFrame)
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     reproduction: pd.DataFrame = field(default_factory=pd.DataFrame)
+    scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (

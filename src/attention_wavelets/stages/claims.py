@@ -24,7 +24,7 @@ from attention_wavelets.config.claims import Claim, Column
 from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.multiple import holm
-from attention_wavelets.measures.protocols import kind_of
+from attention_wavelets.measures.offered import OFFERED
 from attention_wavelets.store.tables import read_table, write_csv
 
 __all__ = ["judge_claims"]
@@ -277,7 +277,7 @@ class _Tables:
     def _table(self, case: _Case) -> str:
         """heads, layers or model: where the claim's measures stand."""
         protocol = _PROTOCOL.validate_python(self.config["protocols"][case.claim.protocol])
-        level = {m.name: m.level for m in kind_of(protocol).measures(protocol)}
+        level = {m.name: m.level for m in OFFERED[protocol.kind](protocol)}
         return _TABLES[level[case.claim.columns()[0].measure]]
 
 

@@ -133,9 +133,9 @@ def _measure(
             layer_rows.append(_layer_rows(where, documents, layer, whole))
             pair_rows.append(_pair_rows(where, layer, part.kernels))
             summary.add(frame, whole)
-        names = {measure.name for measure in measures}
-        together = (whole.only(names) for whole in _models(group, probe, protocol))
-        summary.add_model([whole for whole in together if whole.values])
+        names = {measure.name for measure in measures if measure.level == "model"}
+        if names:
+            summary.add_model([whole.only(names) for whole in _models(group, probe, protocol)])
         model_rows.append(summary.rows(where, documents))
 
 
@@ -161,8 +161,10 @@ def layer_signals(
     near = [name for name in protocol.also_read if name in group]
     for layer in range(group.sizes["layer"]):
         mine = np.s_[:, layer]
-        signals, lags = _signals(group, probe, mine)
-        reference, reference_lags = (None, None) if full is None else _signals(full, probe, mine)
+        signals, lags, held = _signals(group, probe, mine)
+        reference, reference_lags = None, None
+        if full is not None:
+            reference, reference_lags, _ = _signals(full, probe, mine)
         local = None
         if near:
             mass = group[f"{near[0]}_mass"][mine].values
@@ -171,26 +173,30 @@ def layer_signals(
                 _mean_signals(mass, protocol),
                 group[LAG_AXIS].values,
             )
-        signals = _mean_signals(signals, protocol)
+        signals, held = (_mean_signals(values, protocol) for values in (signals, held))
         reference = None if reference is None else _mean_signals(reference, protocol)
         facts = _facts(group, probe, layer)
-        yield LayerSignals(signals, lags, reference, reference_lags, local, **facts, **stated)
+        yield LayerSignals(
+            signals, lags, reference, reference_lags, local, mass=held, **facts, **stated
+        )
 
 
 def _signals(
     group: xr.Dataset, probe: str, where: tuple[slice, Any]
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Signals (sequence, ..., head, N) and the lags of their columns, None for positions.
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Signals (sequence, ..., head, N), the lags of their columns, None for positions, and mass.
 
-    Zeros, which the measures know as `mass`, where no mass was seen. Whole rows come by lag.
+    Zeros, which the measures know as `mass`, where no mass was seen. Whole rows come by lag, with
+    the mass that they hold there.
     """
     variable = group[probe]
     mass = group[f"{probe}_mass"][where].values
     signals = np.where(mass[..., None] == 0, np.float32(0), variable[where].values)
     if "row" in variable.dims:
         lags = np.arange(group.sizes["position"] // 2)
-        return rows_by_lag(signals, group["row"].values, len(lags)), lags
-    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None
+        near = rows_by_lag(signals, group["row"].values, len(lags))
+        return near, lags, mass * near.sum(axis=-1, dtype=np.float64)
+    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None, mass
 
 
 def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:
@@ -228,7 +234,6 @@ def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
         found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
     if "coupling" in group:
         found["coupling"] = group["coupling"][:, layer].values
-        found["mass"] = group[f"{probe}_mass"][:, layer].values
     return found
 
 
@@ -239,21 +244,27 @@ def _models(group: xr.Dataset, probe: str, protocol: Any) -> Iterator[Measured]:
         return
     for start in range(0, group.sizes["sequence"], SEQUENCES_AT_ONCE):
         some = slice(start, start + SEQUENCES_AT_ONCE)
-        signals, lags = _signals(group, probe, (some, slice(None)))
+        signals, lags, _ = _signals(group, probe, (some, slice(None)))
         # (sequence, layer, head, [row,] N): all heads of a model side by side.
         kernels = signals if signals.ndim == 4 else signals.mean(axis=3)
         yield measure(kernels.reshape(len(kernels), -1, kernels.shape[-1]), lags, protocol)
 
 
-def measure_array(signals: Path, protocol: Any, out: Path) -> int:
+def measure_array(
+    signals: Path, protocol: Any, out: Path, *, by_lag: bool = False, where: str = "protocol"
+) -> int:
     """Measure the rows of any `.npy` array; one table row per signal, in order.
 
     Parameters
     ----------
     signals
-        File of a real array (..., position); rows need not sum to 1.
+        File of a real array (..., position), or (..., lag); rows need not sum to 1.
     protocol, out
         Conventions, Parquet file to write.
+    by_lag
+        Whether column j is lag j; else it is a position, and what speaks of lags is NaN.
+    where
+        The protocol's file, for messages.
 
     Returns
     -------
@@ -262,15 +273,16 @@ def measure_array(signals: Path, protocol: Any, out: Path) -> int:
     """
     rows = _load_array(signals)
     rows = rows.reshape(-1, rows.shape[-1])
-    names = {m.name for m in protocol_measures(protocol) if m.level == "head"}
+    names = {m.name for m in protocol_measures(protocol, where) if m.level == "head"}
     if not names:
         raise PipelineError(
-            "none of its `measures` is one of single signals", "protocol", "choose others"
+            "none of its `measures` is one of single signals", where, "choose others"
         )
+    lags = np.arange(rows.shape[-1]) if by_lag else None
     with table_writer(out) as writer:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             some = np.asarray(rows[start : start + ROWS_AT_ONCE])
-            measured = kind_of(protocol).signals(some, protocol)
+            measured = kind_of(protocol).signals(some, lags, protocol)
             measured = measured.only(names)
             table = pd.DataFrame(dict(measured.values))
             table["reason"] = measured.reasons()
@@ -279,15 +291,36 @@ def measure_array(signals: Path, protocol: Any, out: Path) -> int:
 
 
 def _load_array(path: Path) -> np.ndarray:
+    prefix = np.lib.format.MAGIC_PREFIX
     try:
-        rows = np.load(path, mmap_mode="r", allow_pickle=False)
+        with path.open("rb") as file:
+            start = file.read(len(prefix))
     except FileNotFoundError:
         raise PipelineError("file is missing", str(path), "give a .npy file") from None
+    if start != prefix:
+        raise PipelineError("is no .npy file", str(path), "save the array with np.save")
+    try:
+        rows = np.load(path, mmap_mode="r", allow_pickle=False)
     except (ValueError, EOFError) as error:
-        raise PipelineError(f"not a readable .npy file ({error})", str(path)) from None
-    if not isinstance(rows, np.ndarray) or rows.ndim == 0 or rows.dtype.kind not in "fiu":
+        # NumPy's own words advise to unpickle, which runs whatever code the file holds.
+        if "object" in str(error).lower():
+            raise PipelineError(
+                "holds Python objects", str(path), "save one array of numbers: rows of one length"
+            ) from None
         raise PipelineError(
-            "must hold one array of real numbers", str(path), "save it with np.save"
+            f"damaged .npy file ({error})", str(path), "save the array again"
+        ) from None
+    if rows.dtype.kind not in "biuf":
+        raise PipelineError(
+            f"holds values of type {rows.dtype}, not real numbers",
+            str(path),
+            "save an array of integers or floats",
+        )
+    if rows.ndim == 0:
+        raise PipelineError(
+            "holds a single number",
+            str(path),
+            "save an array (..., N), the last axis being position",
         )
     if rows.size == 0:
         raise PipelineError(f"holds no signals (shape {rows.shape})", str(path))

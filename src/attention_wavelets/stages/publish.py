@@ -41,7 +41,7 @@ def study_tables(
     Parameters
     ----------
     config
-        A slice with `headline` and `protocol`.
+        A slice with `headline` and `protocol`; that of figures has `scales` as well.
     heads, models, pairs, summary, nearest, reproduction, claims
         What aggregate_study, compare_tables and judge_claims wrote; figures need the first three
         alone, and a study need not have claims.
@@ -65,6 +65,7 @@ def study_tables(
         nearest=pd.DataFrame() if nearest is None else read_csv(nearest),
         reproduction=pd.DataFrame() if reproduction is None else read_csv(reproduction),
         claims=pd.DataFrame() if claims is None else read_csv(claims),
+        scales=config.get("scales", {}),
     )
 
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.report.figures.bands import BAND_DEPTH, BAND_SHARES
+from attention_wavelets.report.figures.decay import SCALE_DECAY
 from attention_wavelets.report.figures.heads import HEAD_CORRELATION, LOCAL_GLOBAL
 from attention_wavelets.report.figures.published import PAPER_TABLES
 from attention_wavelets.report.figures.scale import SCALE_CORRELATION
@@ -32,6 +33,7 @@ FIGURES: dict[str, FigureSpec] = {
     "position_spectrum": POSITION_SPECTRUM,
     "uncertainty": UNCERTAINTY,
     "scale_correlation": SCALE_CORRELATION,
+    "scale_decay": SCALE_DECAY,
     "paper_tables": PAPER_TABLES,
 }
 

@@ -67,10 +67,12 @@ def family_handles(tables: StudyTables, family: list[str], rows: pd.DataFrame) -
     ]
 
 
-def legend_above(axes: Axes, handles: list[Line2D]) -> None:
+def legend_above(axes: Axes, handles: list[Line2D], title: str | None = None) -> None:
     """A legend of one column on top of a panel, in place of its title."""
     axes.legend(
         handles=handles,
+        title=title,
+        alignment="left",
         loc="lower left",
         bbox_to_anchor=(-0.04, 1.0),
         borderaxespad=0.2,
