@@ -329,7 +329,7 @@ class RigorousProtocol(Strict):
     sink: Literal["keep", "drop"]
     octaves: Annotated[int, Field(ge=1, le=16)]
     window_entropy: Annotated[
-        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(_no_repeats)
+        list[Annotated[int, Field(ge=2)]], Field(min_length=1), AfterValidator(no_repeats)
     ]
     levels: Annotated[int, Field(ge=1, le=16)]
     permutations: Permutations
