@@ -1,6 +1,7 @@
 # make run   set up and run the study `quickstart`
 # make test  set up and run the tests
 # make bench what the capture costs, as ratios
+# make calibrate how often intervals and verdicts are right, where the truth is known
 # All need Python 3.11 or 3.12 and make; PYTHON=... picks an interpreter.
 
 SUPPORTED = 'import sys; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 12))'
@@ -10,7 +11,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test bench lint format docs clean
+.PHONY: run test bench calibrate lint format docs clean
 
 # Another study: make run STUDY=<name>. More options for Snakemake: make run ARGS='--forceall'
 STUDY ?= quickstart
@@ -24,6 +25,11 @@ test: $(VENV)/test.stamp
 # Cost of the capture as ratios within one run; docs/performance.md explains the table.
 bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
+
+# Simulations with a known truth, for minutes; docs/calibration.md explains the tables.
+# A first look: make calibrate ARGS='--simulations 200 --engine 50'
+calibrate: $(VENV)/run.stamp
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/calibrate.py $(ARGS)
 
 lint: $(VENV)/test.stamp
 	$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from engine import ALLOWED, BANKS, CLAIMS, VERDICTS, of_bank
 from scipy import stats
 
 from attention_wavelets.inference.components import satterthwaite_interval
@@ -186,18 +187,26 @@ PARTS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
     "tests": (tests, tuple(TESTS)),
     "discovery": (discovery, tuple(DISCOVERY)),
 }
+# Apart from the others, as one simulation of it takes longer than all of theirs.
+ENGINE: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
+    "engine": (of_bank, tuple(BANKS)),
+}
 
 
 def run(job: Job) -> Found:
     """One batch of simulations of one part."""
     part, name, streams, weights = job
-    return PARTS[part][0](name, streams, weights)
+    return (PARTS | ENGINE)[part][0](name, streams, weights)
 
 
-def jobs(simulations: int, seed: int) -> Iterable[Job]:
+def jobs(
+    simulations: int,
+    seed: int,
+    parts: Mapping[str, tuple[Callable[..., Found], tuple[str, ...]]] = PARTS,
+) -> Iterable[Job]:
     """All batches; a simulation's stream depends on the seed, its case and its number only."""
     case = 0
-    for part, (_, names) in PARTS.items():
+    for part, (_, names) in parts.items():
         for name in names:
             streams = np.random.SeedSequence([seed, case]).spawn(simulations)
             for start in range(0, simulations, BATCH):
@@ -224,8 +233,19 @@ def calibration(simulations: int, seed: int = SEED, *, processes: int = 1) -> di
         "simulations", "seed" and a list of records for each of "text", "heads", "tests",
         "discovery".
     """
-    todo = list(jobs(simulations, seed))
+    result: dict[str, Any] = {"simulations": simulations, "seed": seed}
+    result |= {part: [] for part in PARTS}
+    for (part, name), whole in _done(list(jobs(simulations, seed)), processes).items():
+        result[part] += _records(part, name, whole)
+    return result
+
+
+def _done(todo: Sequence[Job], processes: int) -> dict[tuple[str, str], Found]:
+    """What every case found, its batches in order."""
     if processes > 1:
+        # One thread to a process: they share the processor as it is.
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(name, "1")
         with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
             done = list(pool.map(run, todo))
     else:
@@ -233,12 +253,62 @@ def calibration(simulations: int, seed: int = SEED, *, processes: int = 1) -> di
     cases: dict[tuple[str, str], list[Found]] = {}
     for (part, name, _, _), found in zip(todo, done, strict=True):
         cases.setdefault((part, name), []).append(found)
-    result: dict[str, Any] = {"simulations": simulations, "seed": seed}
-    result |= {part: [] for part in PARTS}
-    for (part, name), batches in cases.items():
-        whole = {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
-        result[part] += _records(part, name, whole)
-    return result
+    return {
+        case: {key: np.concatenate([batch[key] for batch in batches]) for key in batches[0]}
+        for case, batches in cases.items()
+    }
+
+
+def claim_engine(simulations: int, seed: int = SEED, *, processes: int = 1) -> dict[str, Any]:
+    """Verdicts on models whose truth is known.
+
+    Parameters
+    ----------
+    simulations
+        Models of all banks together.
+    seed, processes
+        As for `calibration`.
+
+    Returns
+    -------
+    dict
+        "simulations" (of each bank), "seed", "engine": a record for each bank and claim,
+        "wrong": of all verdicts where no pass is right, the share that is a controlled `pass`, and
+        "wrong_of_literal": the same of those that pass literally, so that nulls must stop them.
+    """
+    each = max(1, simulations // len(BANKS))
+    done = _done(list(jobs(each, seed, ENGINE)), processes)
+    records = [
+        _engine_record(bank, name, done["engine", bank]) for bank in BANKS for name in CLAIMS
+    ]
+    false = [record for record in records if not record["right"]]
+    passed = float(np.sum([record["passed"] for record in false]))
+    literal = float(np.sum([record["literal_pass"] for record in false]))
+    return {
+        "simulations": each,
+        "seed": seed,
+        "engine": records,
+        "wrong": passed / len(false),
+        "wrong_of_literal": passed / literal if literal else float("nan"),
+    }
+
+
+def _engine_record(bank: str, name: str, found: Found) -> dict[str, Any]:
+    literal, controlled = found[name].T
+
+    def share(of: np.ndarray, verdict: str) -> float:
+        return float((of == VERDICTS.index(verdict)).mean())
+
+    return {
+        "bank": bank,
+        "claim": name,
+        "right": name in ALLOWED[bank],
+        "literal_pass": share(literal, "pass"),
+        "passed": share(controlled, "pass"),
+        "vacuous": share(controlled, "vacuous"),
+        "unclear": share(controlled, "unclear"),
+        "fail": share(controlled, "fail"),
+    }
 
 
 def _records(part: str, name: str, whole: Found) -> list[dict[str, Any]]:
@@ -285,7 +355,11 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| " + " | ".join(key.replace("_", " ") for key in records[0]) + " |"]
     lines.append("|" + "---|" * len(records[0]))
     for record in records:
-        cells = (f"{v:.3f}" if isinstance(v, float) else str(v) for v in record.values())
+        words = {True: "may pass", False: "must not"}
+        cells = (
+            words[v] if isinstance(v, bool) else f"{v:.3f}" if isinstance(v, float) else str(v)
+            for v in record.values()
+        )
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -294,18 +368,22 @@ def main() -> None:
     """Print the tables and write the numbers."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--simulations", type=int, default=2000)
+    parser.add_argument("--engine", type=int, default=500, help="models for the claim engine")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("results/calibration.json"))
     options = parser.parse_args()
-    # One thread to a process: they share the processor as it is.
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, "1")
     start = time.perf_counter()
     result = calibration(options.simulations, options.seed, processes=options.processes)
     for part in PARTS:
         print(f"{part}\n\n{table(result[part])}\n")
     print(f"{options.simulations} simulations of each in {time.perf_counter() - start:.0f} s")
+    start = time.perf_counter()
+    verdicts = claim_engine(options.engine, options.seed, processes=options.processes)
+    print(f"\nengine\n\n{table(verdicts['engine'])}\n")
+    print(f"wrong: {verdicts['wrong']:.4f}, of literal: {verdicts['wrong_of_literal']:.4f}\n")
+    print(f"{options.engine} models in {time.perf_counter() - start:.0f} s")
+    result["engine"] = verdicts
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -18,6 +18,7 @@ from attention_wavelets.claims.judge import NullDraws, Rules, judge
 from attention_wavelets.claims.panel import Panel, Subject
 from attention_wavelets.config.claims import SIGNAL_NULLS, Claim
 from attention_wavelets.config.compose import load_member
+from attention_wavelets.measures.measured import Measured
 from attention_wavelets.measures.protocols import LayerSignals, kind_of
 from attention_wavelets.nulls.registry import get_null
 from attention_wavelets.nulls.surrogates import Axis
@@ -37,8 +38,11 @@ CLAIMS = ("H01", "H03", "H09", "H11", "H22", "R06", "R13", "R14")
 ALLOWED: dict[str, tuple[str, ...]] = {
     # Each layer has a shape of its own, its heads are that shape at several scales.
     "multi-resolution": ("H01", "H03", "H11", "H22", "R06", "R13", "R14"),
-    # One shape at several scales as well; and what keeps its width in tokens may change little.
-    "exponential": ("H03", "R14"),
+    # One shape at several scales as well. H11 speaks of numbers that no null of it has to share;
+    # what keeps its width in tokens may change little (H03).
+    "exponential": ("H03", "H11", "R14"),
+    # The same with a law of which no width is a scale.
+    "power law": ("H03", "H11", "R06"),
     "iid": (),
     "sink": (),
 }
@@ -85,7 +89,7 @@ MOTHERS: tuple[Callable[[np.ndarray], np.ndarray], ...] = (
 
 def _multi_resolution(generator: np.random.Generator) -> Signals:
     """Mother functions at scales of 1/2, 1, ... octaves; by position in relative terms."""
-    octave = generator.permuted(np.tile(np.linspace(0, 4, HEADS), (LAYERS, 1)), axis=1)
+    octave = generator.permuted(np.tile(np.linspace(0, 3, HEADS), (LAYERS, 1)), axis=1)
     width = 2.0**octave * _texts(generator, 0.1)
     centre = generator.uniform(0.2, 0.8, (LAYERS, HEADS, 1))
     mothers = generator.permutation(len(MOTHERS))[:LAYERS]
@@ -105,12 +109,21 @@ def _exponential(generator: np.random.Generator) -> Signals:
     """exp(-distance / width), the same width in tokens whatever the length."""
     octave = generator.uniform(0, 4.5, (LAYERS, HEADS))
     width = (2.0**octave * _texts(generator, 0.1))[..., None]
+    return _of_distance(lambda distance: np.exp(-distance / width), generator)
 
-    def made(distance: np.ndarray) -> np.ndarray:
-        return _noisy(np.exp(-distance / width), generator)
 
-    full, half = np.arange(LENGTH)[::-1], np.arange(LENGTH // 2)[::-1]
-    return Signals(made(full), made(half), made(np.arange(LENGTH)))
+def _power_law(generator: np.random.Generator) -> Signals:
+    """(1 + distance)^-rate."""
+    rate = (generator.uniform(0.7, 2.5, (LAYERS, HEADS)) * _texts(generator, 0.05))[..., None]
+    return _of_distance(lambda distance: (1.0 + distance) ** -rate, generator)
+
+
+def _of_distance(
+    law: Callable[[np.ndarray], np.ndarray], generator: np.random.Generator
+) -> Signals:
+    """The same law of the distance in tokens from the last position, and by lag."""
+    distances = np.arange(LENGTH)[::-1], np.arange(LENGTH // 2)[::-1], np.arange(LENGTH)
+    return Signals(*(_noisy(law(distance), generator) for distance in distances))
 
 
 def _independent(
@@ -118,7 +131,6 @@ def _independent(
 ) -> np.ndarray:
     """Gamma weights of each head's own shape, drawn anew at every position."""
     shape = np.exp(generator.uniform(np.log(low), np.log(high), (LAYERS, HEADS, 1)))
-    # A head's shape is the same in all texts and lengths: drawn first, from the same state.
     weights = generator.gamma(shape, size=(len(DOCUMENTS), LAYERS, HEADS, length)) + 1e-12
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
 
@@ -143,6 +155,7 @@ def _sink(generator: np.random.Generator) -> Signals:
 BANKS: dict[str, Callable[[np.random.Generator], Signals]] = {
     "multi-resolution": _multi_resolution,
     "exponential": _exponential,
+    "power law": _power_law,
     "iid": _iid,
     "sink": _sink,
 }
@@ -178,28 +191,37 @@ def _claims() -> tuple[dict[str, Claim], dict[str, Any], dict[str, Any]]:
 Columns = dict[tuple[str, str], np.ndarray]
 
 
-def _measured(signals: Mapping[str, np.ndarray], protocol: Any) -> Columns:
-    """(condition, measure) -> (sequence, layer, head); of layers one head."""
+def _measured(
+    signals: Mapping[str, np.ndarray], protocol: Any, wanted: set[tuple[str, str]]
+) -> Columns:
+    """(condition, measure) -> (sequence, layer, head), of layers one head; what is wanted."""
     found: Columns = {}
-    lags = np.arange(LENGTH) if "lag" in signals else None
+    kind = kind_of(protocol)
+    levels = {measure.name: measure.level for measure in kind.measures(protocol)}
     for condition, rows in signals.items():
+        named = "full" if condition == "lag" else condition
+        read = {levels[measure] for where, measure in wanted if where == named}
+        if not read:
+            continue
+        # Layers of all sequences side by side: to the measures they are so many sequences.
         whole = rows.reshape(-1, HEADS, rows.shape[-1])
         reference = signals["full"].reshape(-1, HEADS, LENGTH) if condition == "half" else None
-        # Layers of all sequences side by side: to the measures they are so many sequences.
-        layer = LayerSignals(whole, lags, reference)
-        kind = kind_of(protocol)
-        heads = kind.heads(layer, protocol)
-        of_layer = kind.layer(layer, heads, protocol)
-        named = "full" if condition == "lag" else condition
-        for measured, last in ((heads, HEADS), (of_layer, 1)):
-            for name, values in measured.values.items():
-                if name in protocol.measures:
-                    found[named, name] = values.reshape(len(rows), LAYERS, last)
+        layer = LayerSignals(whole, np.arange(LENGTH) if condition == "lag" else None, reference)
+        # Layers of protocol `rigorous` are measured from signals, not from measures of heads.
+        heads = Measured({}, {})
+        if read != {"layer"} or protocol.kind == "paper":
+            heads = kind.heads(layer, protocol)
+        values = dict(heads.values)
+        if "layer" in read:
+            values |= kind.layer(layer, heads, protocol).values
+        for where, measure in wanted:
+            if where == named:
+                found[where, measure] = values[measure].reshape(len(rows), LAYERS, -1)
     return found
 
 
 def _null(
-    name: str, null: Any, signals: Mapping[str, np.ndarray], stream: np.random.SeedSequence
+    null: Any, signals: Mapping[str, np.ndarray], stream: np.random.SeedSequence
 ) -> tuple[dict[str, np.ndarray], float]:
     """Null signals of one draw, and the share that was not matched."""
     if null.kind == "head_sets":
@@ -231,14 +253,15 @@ def verdicts(bank: str, stream: np.random.SeedSequence) -> dict[str, tuple[str, 
         "received": {"full": signals.full, "half": signals.half},
         "lag": {"lag": signals.lag},
     }
-    observed = {p: _measured(parts[_probe(p)], protocols[p]) for p in protocols}
+    observed = {p: _measured(parts[_probe(p)], protocols[p], _wanted(p)) for p in protocols}
     tables: dict[tuple[str, str], list[tuple[Columns, float]]] = {}
     for (name, null), own in zip(nulls.items(), streams, strict=True):
         draws = DRAWS if null.kind == "head_sets" or get_null(null.kind).random else 1
-        for p in {c.protocol for c in claims.values() if name in _names(c)}:
+        for p in sorted({c.protocol for c in claims.values() if name in _names(c)}):
             for draw in own.spawn(draws):
-                made, lost = _null(name, null, parts[_probe(p)], draw)
-                tables.setdefault((p, name), []).append((_measured(made, protocols[p]), lost))
+                made, lost = _null(null, parts[_probe(p)], draw)
+                columns = _measured(made, protocols[p], _wanted(p, name))
+                tables.setdefault((p, name), []).append((columns, lost))
     found = {}
     for name, claim in claims.items():
         draws_of = [
@@ -252,6 +275,18 @@ def verdicts(bank: str, stream: np.random.SeedSequence) -> dict[str, tuple[str, 
         judged = judge(claim, _subject(claim, observed[claim.protocol]), draws_of, RULES)
         found[name] = (judged.literal, judged.controlled)
     return found
+
+
+@lru_cache
+def _wanted(protocol: str, null: str = "") -> set[tuple[str, str]]:
+    """(condition, measure) that claims read of a protocol, or of one of its nulls."""
+    claims, _, _ = _claims()
+    return {
+        (column.condition, column.measure)
+        for claim in claims.values()
+        if claim.protocol == protocol and (not null or null in _names(claim))
+        for column in claim.columns()
+    }
 
 
 def _names(claim: Claim) -> list[str]:

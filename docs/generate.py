@@ -13,7 +13,9 @@ from pathlib import Path
 import pandas as pd
 from quickstart import MODELS, TABLE, WORKED
 
-from attention_wavelets.config.compose import load_member
+from attention_wavelets.claims.statistics import KINDS
+from attention_wavelets.config.claims import Claim
+from attention_wavelets.config.compose import load_member, options
 from attention_wavelets.config.sources import STAGE_SOURCES
 from attention_wavelets.measures.measured import REASONS
 from attention_wavelets.measures.protocols import protocol_measures
@@ -123,7 +125,73 @@ def _inconsistency(one: Judged) -> tuple[str, ...]:
     return (said.id, said.where, said.conflict, said.kind, said.how + needs, outcome, numbers)
 
 
+def _claims() -> dict[str, Claim]:
+    return {name: load_member("claim", name, CONF, {}) for name in options(CONF, "claim")}
+
+
+def claims() -> str:
+    """Every claim with its test."""
+    heads = ("id", "statement", "source", "test", "published", "nulls", "models", "measurement")
+    return _table(heads, (_claim(name, claim) for name, claim in _claims().items()))
+
+
+def _claim(name: str, claim: Claim) -> tuple[str, ...]:
+    test, asked = claim.test, claim.models
+    columns = ", ".join(f"`{column}`" for column in test.of)
+    words = f"{KINDS[test.kind].says}, of {columns}"
+    if test.kind == "share_in_range":
+        words += f" in {', '.join(f'[{low:g}, {high:g}]' for low, high in test.ranges)}"
+    if test.at:
+        words += f" at {', '.join(f'{place:.3g}' for place in test.at)}"
+    elif test.over in ("heads", "parameters", "step"):
+        words += f", over {test.over}"
+    if test.range:
+        side = f"within [{test.range[0]:g}, {test.range[1]:g}]"
+    else:
+        side = f"{test.claimed} {test.bound:g}"
+    words += f". Claimed: **{side}**; smallest effect {test.smallest_effect:g}"
+    models = [", ".join(f"`{model}`" for model in asked.needs)]
+    models += [" or ".join(asked.position_encoding).replace("_", " ")]
+    models += [f"at least {asked.at_least}"] if asked.at_least > 1 else []
+    nulls = dict.fromkeys(n for n in (test.against, *claim.controls) if n)
+    return (
+        name,
+        claim.statement + (f" *{claim.remark}*" if claim.remark else ""),
+        claim.source,
+        words,
+        claim.reference or "–",
+        ", ".join(f"`{null}`" for null in nulls) or "–",
+        "; ".join(filter(None, models)) or "every trained model",
+        f"`{claim.protocol}`, `{claim.probe}`"
+        + (", heads like these" if claim.generality == "heads" else ""),
+    )
+
+
+def claim_kinds() -> str:
+    """Every kind of test, and which claims are of it."""
+    found = _claims().items()
+    rows = (
+        (f"`{name}`", kind.says, ", ".join(n for n, c in found if c.test.kind == name) or "–")
+        for name, kind in KINDS.items()
+    )
+    return _table(("kind", "the number", "claims"), rows)
+
+
+def claim_nulls() -> str:
+    """Every null, and which claims are compared with it."""
+    found = _claims().items()
+    rows = []
+    for name in options(CONF, "null"):
+        null = load_member("null", name, CONF, {})
+        using = [n for n, c in found if name in (c.test.against, *c.controls)]
+        rows.append((f"`{name}`", f"`{null.kind}`", null.says, ", ".join(using) or "–"))
+    return _table(("null", "kind", "what it is", "claims"), rows)
+
+
 PARTS: dict[str, Callable[[], str]] = {
+    "claims": claims,
+    "claim-kinds": claim_kinds,
+    "claim-nulls": claim_nulls,
     "measures-paper": measures_paper,
     "worked-numbers": worked_numbers,
     "measures-rigorous": measures_rigorous,

@@ -23,6 +23,10 @@ def test_the_page_of_inconsistencies_shows_what_a_check_gives(run_page):
     assert run_page("docs/inconsistencies.md") == 1
 
 
+def test_the_claim_of_the_page_is_valid(run_page):
+    assert run_page("docs/claims.md") == 2
+
+
 @pytest.mark.parametrize("page", ["docs/adding_a_model.md", "docs/why_did_it_rerun.md"])
 def test_plans_are_those_of_snakemake(page, run_page_after_quickstart):
     assert run_page_after_quickstart(page) >= 3

@@ -129,6 +129,7 @@ class _Resampled:
         # With one difference per head the mean of the sequences' numbers is that of the averages.
         linear = kind.linear or (kind.name == "difference" and len(claim.test.of) == 2)
         self.linear = linear and observed.places is None
+        self._known: dict[int, tuple[Subject, FloatArray]] = {}
 
     def whole(self, subject: Subject) -> float:
         """The number of the averages over all sequences."""
@@ -143,6 +144,12 @@ class _Resampled:
         Numbers of single sequences for linear statistics, of resamples for others; for a claim
         about heads like these the values of all heads.
         """
+        if id(subject) not in self._known:
+            # The subject is kept too: an id is that of one object only while it lives.
+            self._known[id(subject)] = subject, self._parts(subject)
+        return self._known[id(subject)][1]
+
+    def _parts(self, subject: Subject) -> FloatArray:
         if self.claim.generality == "heads":
             return subject.first.values[..., 0]
         if subject.places is None:
@@ -160,13 +167,10 @@ class _Resampled:
     def beside(self, draws: Sequence[Subject]) -> _Beside:
         """Observed and null, each without what the other lacks."""
         pairs = [(self.observed.shared(draw), draw.shared(self.observed)) for draw in draws]
-        # Most nulls lack nothing, and then every pair has the same first half.
-        heres = {id(here): here for here, _ in pairs}
-        parts = {key: self.parts(here) for key, here in heres.items()}
         return _Beside(
             float(np.mean([self.whole(here) for here, _ in pairs])),
             float(np.mean([self.whole(there) for _, there in pairs])),
-            np.mean([parts[id(here)] for here, _ in pairs], axis=0),
+            np.mean([self.parts(here) for here, _ in pairs], axis=0),
             np.mean([self.parts(there) for _, there in pairs], axis=0),
         )
 
