@@ -25,6 +25,7 @@ test: $(VENV)/test.stamp
 # Cost of the capture as ratios within one run; docs/performance.md explains the table.
 bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/inference.py --size full
 
 # Simulations with a known truth, for minutes; docs/calibration.md explains the tables.
 # A first look: make calibrate ARGS='--simulations 200 --engine 50'
