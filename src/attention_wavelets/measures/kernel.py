@@ -12,7 +12,7 @@ from scipy.interpolate import CubicHermiteSpline
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.entropy import entropy
 
-__all__ = ["LAWS", "fold", "kernel_divergence", "kernel_width"]
+__all__ = ["LAWS", "fold", "kernel_divergence", "kernel_width", "octave_slope"]
 
 # Largest decay rate that is tabulated: a kernel steeper than e^-60 per unit is a point.
 _STEEPEST = 60.0
@@ -108,3 +108,30 @@ def _entropy_of_mean(law: str, distance: tuple[float, ...]) -> CubicHermiteSplin
     keep = np.concatenate([[True], np.diff(mean) > 0])
     height = log_total + rates[:, 0] * mean
     return CubicHermiteSpline(mean[keep], height[keep], rates[keep, 0])
+
+
+def octave_slope(a: ArrayLike, lags: ArrayLike) -> FloatArray:
+    """Slope of log2 of the mass per octave of lags over the number of the octave, (...).
+
+    Octaves are [1, 2), [2, 4), ... as far as they are whole; lag 0 is left out. 0 where every
+    octave gets the same, as with the density 1 / lag; 1 where every lag gets the same (after the
+    conditions of Anson et al. 2025). NaN with fewer than three octaves, or one without mass.
+
+    Parameters
+    ----------
+    a
+        (..., M), each summing to 1.
+    lags
+        (M,) lags of the columns; negative ones count by their distance.
+    """
+    values, distance = fold(a, lags)
+    count = int(np.log2(distance.max() + 1)) if distance.size else 0
+    if count < 3:
+        return np.full(values.shape[:-1], np.nan)
+    inside = (distance >= 1) & (distance < 2**count)
+    octave = np.log2(distance[inside]).astype(np.intp)
+    belongs = (octave[:, None] == np.arange(count)).astype(np.float64)
+    mass = values[..., inside] @ belongs
+    logs = np.log2(mass, out=np.full(mass.shape, np.nan), where=mass > 0)
+    place = np.arange(count) - (count - 1) / 2
+    return np.asarray((logs * place).sum(axis=-1) / np.square(place).sum())

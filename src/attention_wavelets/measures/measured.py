@@ -25,6 +25,7 @@ REASONS: dict[str, str] = {
     "dyadic": "the number of positions is no power of two",
     "width": "the spectrum has no frequency beside 0",
     "axis": "the signal is not by lag",
+    "octaves": "fewer than three octaves of lags, or one of them has no mass",
     "neighbours": "no two neighbouring positions have mass",
     "scale": "the signal changes too little to tell how",
     "rotary": "the layer does not rotate, has too few rotary frequencies in range or too few "

@@ -40,8 +40,9 @@ class LayerSignals:
         per token (pair,), strength of each rotary pair (sequence, head, pair).
     mass
         What each signal held before it was divided by its sum, (sequence, head[, row]), or None.
-    coupling
-        The fact `value_output` (sequence, head, direction), or None.
+    coupling, value
+        The facts `value_output` (sequence, head, direction) and `value_norm` (sequence, head,
+        dimension), or None.
     base, length
         Rotary base and longest sequence that the model states, or None.
     """
@@ -56,6 +57,7 @@ class LayerSignals:
     usage: Array | None = None
     mass: Array | None = None
     coupling: Array | None = None
+    value: Array | None = None
     base: float | None = None
     length: int | None = None
 
@@ -141,7 +143,8 @@ def _rigorous_layer(layer: LayerSignals, _: Measured, protocol: Any) -> Measured
     measured = measured.merge(measure_signed(layer.kernels, layer.mass, layer.coupling, by_lag))
     usage = layer.usage if by_lag else None
     count = len(layer.signals)
-    return measured.merge(measure_band(usage, layer.frequency, layer.base, layer.length, count))
+    stated = (layer.frequency, layer.base, layer.length)
+    return measured.merge(measure_band(usage, *stated, count, layer.value if by_lag else None))
 
 
 def _rigorous_model(kernels: Array, lags: Array | None, protocol: Any) -> Measured:

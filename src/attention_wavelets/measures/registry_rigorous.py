@@ -389,6 +389,16 @@ def _kernels(protocol: RigorousProtocol) -> list[Measure]:
             "How far from the query a head reaches.",
             over_heads="median",
         ),
+        Measure(
+            "lag_octave_slope",
+            "1",
+            (-_INF, _INF),
+            "far octaves of lags get more than near ones",
+            "slope of log2 of the mass in [2^j, 2^(j+1)) over j",
+            "after the conditions of Anson et al. 2025; lag 0 is left out: ours",
+            f"{_LAG}; fewer than three octaves, or one has no mass (octaves)",
+            "0 where every octave of distances gets the same attention, 1 where every token does.",
+        ),
         *(
             Measure(
                 f"kernel_kl_{law}",

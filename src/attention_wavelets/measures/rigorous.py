@@ -25,7 +25,13 @@ from attention_wavelets.measures.entropy import (
     weighted_window_entropy,
     xlogx,
 )
-from attention_wavelets.measures.kernel import LAWS, fold, kernel_divergence, kernel_width
+from attention_wavelets.measures.kernel import (
+    LAWS,
+    fold,
+    kernel_divergence,
+    kernel_width,
+    octave_slope,
+)
 from attention_wavelets.measures.measured import Draft, Measured, in_chunks
 from attention_wavelets.measures.names import ARRANGED, MODES, PACKET, WAVELETS
 from attention_wavelets.measures.parts import (
@@ -269,6 +275,8 @@ def _put_sparsity(draft: Draft, a: FloatArray) -> None:
 def _put_kernel(draft: Draft, a: FloatArray, lags: NDArray[np.generic] | None) -> None:
     width = None if lags is None else kernel_width(fold(a, lags)[0])
     draft.put("kernel_width", width, reason="axis")
+    slope = None if lags is None else octave_slope(a, lags)
+    draft.put_known("lag_octave_slope", slope, "axis" if slope is None else "octaves")
     for law in (*LAWS, "uniform"):
         values = None if lags is None else kernel_divergence(a, lags, law)
         draft.put(f"kernel_kl_{law}", values, reason="axis")

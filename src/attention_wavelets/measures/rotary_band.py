@@ -10,7 +10,14 @@ from numpy.typing import ArrayLike
 from attention_wavelets.measures.arrays import FloatArray
 from attention_wavelets.measures.measured import Draft, Measured
 
-__all__ = ["band_index", "follows_base", "measure_band", "predicted_band"]
+__all__ = [
+    "band_index",
+    "follows_base",
+    "measure_band",
+    "peak",
+    "predicted_band",
+    "slow_share",
+]
 
 # Relative difference of a frequency that bfloat16 tables make; scaled ones differ by more.
 _NEAR = 0.01
@@ -68,12 +75,46 @@ def band_index(usage: ArrayLike) -> FloatArray:
     return np.where(unknown, np.nan, np.nan_to_num(mean).argmax(axis=-1))
 
 
+def slow_share(usage: ArrayLike) -> FloatArray:
+    """Share of the heads' usage that lies in the slower half of the pairs, (...), in [0, 1].
+
+    Parameters
+    ----------
+    usage
+        (..., head, pair), as in `band_index`; each head counts alike.
+    """
+    values = np.asarray(usage, dtype=np.float64)
+    total = values.sum(axis=-1)
+    slow = values[..., values.shape[-1] // 2 :].sum(axis=-1)
+    known = np.isfinite(total) & (total > 0)
+    share = np.divide(slow, total, out=np.full(total.shape, np.nan), where=known)
+    return np.asarray(share.mean(axis=-1))
+
+
+def peak(values: ArrayLike) -> FloatArray:
+    """Largest entry over the mean of all, averaged over heads: (...), at least 1.
+
+    Jin et al. (2025) call an entry massive where it is above 5.
+
+    Parameters
+    ----------
+    values
+        (..., head, entry), not negative.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    mean = x.mean(axis=-1)
+    known = np.isfinite(mean) & (mean > 0)
+    ratio = np.divide(x.max(axis=-1), mean, out=np.full(mean.shape, np.nan), where=known)
+    return np.asarray(ratio.mean(axis=-1))
+
+
 def measure_band(
     usage: ArrayLike | None,
     frequency: ArrayLike | None,
     base: float | None,
     length: int | None,
     count: int,
+    value: ArrayLike | None = None,
 ) -> Measured:
     """Where the band of a layer is, and how that compares with the prediction.
 
@@ -86,6 +127,8 @@ def measure_band(
         Rotary base and length of training that the model states; None if it states none.
     count
         Number of sequences.
+    value
+        (sequence, head, dimension), root mean square of each dimension of v; None if not extracted.
 
     Returns
     -------
@@ -106,4 +149,8 @@ def measure_band(
     else:
         # A scaled table has another base, or was trained at another length than the stated one.
         draft.put("rotary_band_ratio", None, reason="band")
+    turning = usage if rotates else None
+    draft.put_known("rotary_slow_share", None if turning is None else slow_share(turning), "rotary")
+    draft.put_known("rotary_peak", None if turning is None else peak(turning), "rotary")
+    draft.put_known("value_peak", None if value is None else peak(value), "weights")
     return draft.measured()

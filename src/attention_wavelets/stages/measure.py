@@ -234,6 +234,8 @@ def _facts(group: xr.Dataset, probe: str, layer: int) -> dict[str, np.ndarray]:
         found["frequency"] = group["rotary_frequency"][0, layer, 0, :-1].values
     if "coupling" in group:
         found["coupling"] = group["coupling"][:, layer].values
+    if "value_norm" in group:
+        found["value"] = group["value_norm"][:, layer].values
     return found
 
 
