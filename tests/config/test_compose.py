@@ -442,10 +442,6 @@ def test_measures_are_chosen_by_name(conf: Path):
     assert "twice" in refusal("protocol.paper.measures=[selectivity,selectivity]")
 
 
-# Measures of claims that protocols do not have yet.
-COMING = ("rotary_slow_share", "rotary_peak", "value_peak", "lag_octave_slope", "rotary_band_")
-
-
 def claims_of(conf: Path, *names: str) -> None:
     """Let the quickstart judge these claims and no others."""
     spoil_study(conf, lambda study: study.update(claims=list(names)))
@@ -459,18 +455,12 @@ def spoil_claim(conf: Path, change: Callable[[dict[str, Any]], None], name: str 
 
 
 def test_every_claim_reads_measures_that_its_protocol_has(conf: Path):
-    claims = {name: load_member("claim", name, CONF, {}) for name in options(CONF, "claim")}
-    ready = [
-        name
-        for name, claim in claims.items()
-        if not any(column.measure.startswith(COMING) for column in claim.columns())
-    ]
-    assert len(ready) >= 35
-    claims_of(conf, *ready)
+    claims_of(conf, "all")
     experiment = compose([], conf)
-    assert list(experiment.claim) == ready
-    used = {n for c in claims.values() for n in (c.test.against, *c.controls) if n}
-    assert used <= set(options(CONF, "null"))
+    assert list(experiment.claim) == options(CONF, "claim")
+    assert len(experiment.claim) >= 41
+    used = {n for c in experiment.claim.values() for n in (c.test.against, *c.controls) if n}
+    assert used == set(experiment.null)
 
 
 def test_every_null_exists_as_code_and_has_its_settings():
