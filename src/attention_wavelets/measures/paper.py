@@ -152,22 +152,22 @@ def _pairs(
     a, bad = normalise(reference)
     b, bad_too = normalise(scaled)
     draft = Draft(len(a), bad, bad_too)
-    found = _sensitivity(a, b, protocol, protocol.wavelet.name, lags)
+    found = _sensitivity(a, b, protocol, protocol.wavelet.name, protocol.scale.alignment, lags)
     reason = "length" if found is None else "power"
     draft.put_known("scale_sensitivity", found, reason)
     draft.put_known("scale_correlation", None if found is None else 1.0 - found, reason)
     for family in protocol.scale.families:
-        found = _sensitivity(a, b, protocol, family, lags)
+        # At one length the coefficients of every wavelet stand for the same tokens.
+        found = _sensitivity(a, b, protocol, family, "resampled", lags)
         reason = "length" if found is None else "power"
-        draft.put_known(f"scale_sensitivity_{family}", found, reason)
+        draft.put_known(f"scale_aligned_{family}", found, reason)
     return draft.measured()
 
 
 def _sensitivity(
-    a: FloatArray, b: FloatArray, protocol: PaperProtocol, wavelet: str, lags: Lags
+    a: FloatArray, b: FloatArray, protocol: PaperProtocol, wavelet: str, rule: str, lags: Lags
 ) -> FloatArray | None:
     """Scale sensitivity with one wavelet; None where a signal is too short for the transform."""
-    rule = protocol.scale.alignment
     levels = min(depth(rows.shape[-1], wavelet) for rows in (a, b))
     if levels < alignment(rule).min_levels:
         return None

@@ -186,14 +186,15 @@ def _pair_measures(protocol: PaperProtocol) -> list[Measure]:
         ),
         *(
             Measure(
-                f"scale_sensitivity_{family}",
+                f"scale_aligned_{family}",
                 "1",
                 (0, 2),
                 "the signal changes more when the sequence is subsampled",
-                f"scale_sensitivity with the wavelet {family}",
-                "ours: does the choice of the wavelet matter?",
+                f"1 - cosine of the coefficients of {family}, the longer signal first resampled to "
+                "the length of the shorter",
+                "ours: aligned alike for every wavelet, so that only the wavelet differs",
                 undefined,
-                f"The same as `scale_sensitivity`, with {family}.",
+                f"Scale sensitivity with {family}, where places correspond.",
                 "pair_of_conditions",
             )
             for family in protocol.scale.families

@@ -158,7 +158,8 @@ def _raised(logs: FloatArray, target: FloatArray) -> tuple[FloatArray, FloatArra
         steep = (squares * logs).sum(axis=-1) / squares.sum(axis=-1)
         slope = 2 * g * (steep - mean) * (1 + cv2) / cv2
         low, high = np.where(cv2 < target, at, low), np.where(cv2 < target, high, at)
-        with np.errstate(divide="ignore", invalid="ignore"):
+        # A slope of almost nothing gives a step of any size, which is clipped.
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             step = np.clip(np.log(target / cv2) / slope, -_STRIDE, _STRIDE)
         new = at + step
         # Where Newton leaves the interval, or has no slope to go by.

@@ -344,8 +344,12 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         next(o for o in weakest if o.judged.controlled == controlled),
     )
     judged, null = decides.judged, _nearest(decides.judged)
-    others = len(outcomes) - 1
-    more = f" ({others} more in claims_by_model.csv)" if others else ""
+    rest = [
+        f"{outcome.model} {outcome.judged.literal}, {outcome.judged.controlled}"
+        for outcome in outcomes
+        if outcome is not decides
+    ]
+    more = f" Also: {'; '.join(rest)} (claims_by_model.csv)." if rest else ""
     return row | {
         "model": decides.model,
         "estimate": judged.estimate.value,
