@@ -191,8 +191,7 @@ def test_composing_imports_nothing_heavy():
         "from attention_wavelets.config.lock import read_lock\n"
         "from attention_wavelets.config.slices import slices\n"
         "from attention_wavelets.config.sources import stage_sources\n"
-        # To know the measures that claims name is to import what measures.
-        "slices(compose(['study.claims=[]'])), stage_sources('measure_heads')\n"
+        "slices(compose()), stage_sources('measure_heads')\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run(
