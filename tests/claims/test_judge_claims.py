@@ -171,7 +171,7 @@ def test_a_claim_is_judged_for_each_trained_model_and_holds_if_it_holds_for_all(
     assert row["model"] == "rope"
     assert row["estimate"] == pytest.approx(0.6, abs=0.01)
     assert row["reason"].startswith("rope: ")
-    assert row["reason"].endswith("(1 more in claims_by_model.csv)")
+    assert row["reason"].endswith("Also: bert pass, unclear (claims_by_model.csv).")
 
 
 def test_one_model_that_fails_fails_the_claim(world: World):

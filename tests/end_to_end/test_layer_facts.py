@@ -70,7 +70,9 @@ def test_a_model_without_rotary_positions_says_so(finished: Project, bert):
     assert read_attributes(store(finished, "tiny-bert"))["rotary_base"] is None
     layers = by_lag(bert["layers"])
     assert layers["rotary_band_index"].isna().all()
-    assert layers["reason"].str.contains("rotary: rotary_band_index rotary_band_ratio").all()
+    # With the tests of rotary frequencies before them.
+    named = "rotary_band_index rotary_band_ratio rotary_slow_share rotary_peak"
+    assert layers["reason"].str.contains(rf"rotary: .*{named}").all()
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])

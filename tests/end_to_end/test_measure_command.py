@@ -10,7 +10,7 @@ import pytest
 
 from attention_wavelets.cli import main
 from attention_wavelets.config.compose import load_member, options
-from attention_wavelets.measures.protocols import protocol_measures
+from attention_wavelets.measures.offered import OFFERED
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -34,7 +34,7 @@ def test_rows_by_lag_have_a_kernel_and_rows_by_position_have_none(tmp_path: Path
     rows = np.stack([decay, np.ones(64)])
     by_position = measured(tmp_path, rows, "--protocol", "rigorous")
     by_lag = measured(tmp_path, rows, "--protocol", "rigorous", "--by-lag")
-    kernel = [name for name in by_lag if name.startswith("kernel_")]
+    kernel = [name for name in by_lag if name.startswith(("kernel_", "lag_"))]
     assert kernel
     assert by_position[kernel].isna().all(axis=None)
     assert by_position["reason"].str.contains("axis").all()
@@ -44,7 +44,7 @@ def test_rows_by_lag_have_a_kernel_and_rows_by_position_have_none(tmp_path: Path
     expected = np.log(64) + (weights * np.log(weights)).sum()
     np.testing.assert_allclose(by_lag["kernel_kl_uniform"], [expected, 0], rtol=1e-9, atol=1e-12)
     assert not by_lag["reason"].str.contains("axis").any()
-    rest = [name for name in by_lag if name not in (*kernel, "reason")]
+    rest = [name for name in by_lag if name not in (*kernel, "lost_mass", "reason")]
     pd.testing.assert_frame_equal(by_lag[rest], by_position[rest])
 
 
@@ -52,8 +52,11 @@ def test_by_lag_leaves_lag_0_where_the_sink_of_positions_is_dropped(tmp_path: Pa
     rows = np.exp(-np.arange(64) / 4)[None]
     dropped = measured(tmp_path, rows, "--protocol", "rigorous-no-sink")
     kept = measured(tmp_path, rows, "--protocol", "rigorous-no-sink", "--by-lag")
-    assert dropped["sink_mass"][0] == pytest.approx(rows[0, 0] / rows.sum())
-    assert kept["sink_mass"][0] == 0
+    assert dropped["lost_mass"][0] == pytest.approx(rows[0, 0] / rows.sum())
+    # What a row by lag leaves out is not in the row.
+    assert np.isnan(kept["lost_mass"][0])
+    assert "unknown: lost_mass" in kept["reason"][0]
+    assert kept["participation_ratio"][0] == pytest.approx(rows.sum() ** 2 / (rows**2).sum())
 
 
 @pytest.mark.parametrize("protocol", ["paper", "rigorous"])
@@ -68,7 +71,9 @@ def test_ls_measures_lists_what_a_protocol_may_choose(capsys: pytest.CaptureFixt
     every = listed(capsys, "measures")
     assert len(set(every)) == len(every)
     for name in options(CONF, "protocol"):
-        offered = [m.name for m in protocol_measures(load_member("protocol", name, CONF, {}))]
+        protocol = load_member("protocol", name, CONF, {})
+        # Also those that its own list leaves out.
+        offered = [m.name for m in OFFERED[protocol.kind](protocol)]
         assert listed(capsys, "measures", "--protocol", name) == offered
         assert set(offered) <= set(every)
 

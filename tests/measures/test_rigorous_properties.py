@@ -24,7 +24,7 @@ from attention_wavelets.measures.entropy import (
     weighted_window_entropy,
     window_entropy,
 )
-from attention_wavelets.measures.kernel import kernel_divergence, kernel_width
+from attention_wavelets.measures.kernel import kernel_divergence, kernel_width, octave_slope
 from attention_wavelets.measures.names import WAVELETS
 from attention_wavelets.measures.protocols import LayerSignals, kind_of, rows_by_lag
 from attention_wavelets.measures.registry_rigorous import rigorous_measures
@@ -508,3 +508,20 @@ def test_whole_rows_are_measured_by_lag_and_averaged(rigorous):
 
 def test_power_two_sided_is_that_of_the_whole_transform(rows):
     np.testing.assert_allclose(two_sided_power(rows), power_spectrum(rows, "none", 96), rtol=1e-12)
+
+
+def test_octaves_of_lags_with_known_slopes():
+    lags = np.arange(128)
+    even = np.ones(128) / 128
+    # Every token the same: each octave has twice the mass of the one before.
+    assert octave_slope(even, lags) == pytest.approx(1.0)
+    # The same mass in each octave, whatever lag 0 has.
+    octave = np.floor(np.log2(np.maximum(lags, 1)))
+    flat = np.where(lags > 0, 2.0**-octave, 5.0)
+    assert octave_slope(flat / flat.sum(), lags) == pytest.approx(0.0, abs=1e-12)
+    # Both sides of a token count by distance; the last, broken octave of 64 lags is left out.
+    signed = np.arange(-64, 64)
+    assert octave_slope(np.ones(128) / 128, signed) == pytest.approx(1.0)
+    assert np.isnan(octave_slope(np.ones(7) / 7, np.arange(7)))
+    gap = np.where((lags >= 4) & (lags < 8), 0.0, 1.0)
+    assert np.isnan(octave_slope(gap / gap.sum(), lags))

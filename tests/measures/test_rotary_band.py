@@ -19,6 +19,10 @@ PAIRS, BASE, LENGTH = 16, 1e4, 2048
 PLAIN = BASE ** (-np.arange(PAIRS) / PAIRS) / (2 * math.pi)
 
 
+# One of four dimensions four times the others.
+VALUE = np.tile([1.0, 1.0, 4.0, 1.0], (3, 2, 1))
+
+
 def usage_at(*pairs, sequences=3):
     """One head per pair, strong there; the second head is a hundred times as long."""
     values = np.ones((sequences, len(pairs), PAIRS))
@@ -50,7 +54,7 @@ def test_the_band_is_where_most_heads_are_strong_however_long_their_queries():
 
 
 def test_index_and_ratio_of_a_planted_band():
-    found = measure_band(usage_at(11, 4, 11), PLAIN, BASE, LENGTH, 3)
+    found = measure_band(usage_at(11, 4, 11), PLAIN, BASE, LENGTH, 3, VALUE)
     assert found.reasons().tolist() == [""] * 3
     np.testing.assert_array_equal(found.values["rotary_band_index"], 11)
     np.testing.assert_allclose(
@@ -70,7 +74,7 @@ def test_index_and_ratio_of_a_planted_band():
 )
 def test_scaled_frequencies_have_a_band_but_no_prediction(frequency):
     assert not follows_base(frequency, BASE)
-    found = measure_band(usage_at(11, 11), frequency, BASE, LENGTH, 3)
+    found = measure_band(usage_at(11, 11), frequency, BASE, LENGTH, 3, VALUE)
     np.testing.assert_array_equal(found.values["rotary_band_index"], 11)
     assert set(found.reasons()) == {"band: rotary_band_ratio"}
 
@@ -84,7 +88,7 @@ def test_a_table_in_bfloat16_still_follows_its_base():
     ("base", "length"), [(None, LENGTH), (BASE, None), (1.0, LENGTH), (BASE, 2)]
 )
 def test_without_base_or_length_there_is_no_prediction(base, length):
-    found = measure_band(usage_at(11, 11), PLAIN, base, length, 3)
+    found = measure_band(usage_at(11, 11), PLAIN, base, length, 3, VALUE)
     assert set(found.reasons()) == {"band: rotary_band_ratio"}
 
 
@@ -98,8 +102,25 @@ def test_without_base_or_length_there_is_no_prediction(base, length):
     ],
 )
 def test_a_layer_that_does_not_rotate_has_no_band(usage, frequency):
-    found = measure_band(usage, frequency, BASE, LENGTH, 3)
-    assert set(found.reasons()) == {"rotary: rotary_band_index rotary_band_ratio"}
+    found = measure_band(usage, frequency, BASE, LENGTH, 3, VALUE)
+    names = "rotary_band_index rotary_band_ratio rotary_slow_share rotary_peak"
+    assert set(found.reasons()) == {f"rotary: {names}"}
+
+
+def test_share_of_slow_pairs_and_peaks_of_known_usage():
+    usage = np.ones((1, 2, PAIRS))
+    usage[0, 0, PAIRS // 2 :] = 3.0
+    usage[0, 1, 0] = 1.0 + PAIRS
+    usage[0, 1] *= 100.0
+    found = measure_band(usage, PLAIN, BASE, LENGTH, 1, VALUE[:1])
+    # Heads count alike: 3 of 4 parts, and half of the pairs of the second head, whose first is big.
+    slow = (0.75 + PAIRS / 2 / (2 * PAIRS)) / 2
+    np.testing.assert_allclose(found.values["rotary_slow_share"], slow)
+    peaks = (3.0 / 2.0 + (1 + PAIRS) / 2.0) / 2
+    np.testing.assert_allclose(found.values["rotary_peak"], peaks)
+    np.testing.assert_allclose(found.values["value_peak"], 4.0 / 1.75)
+    lacking = measure_band(usage, PLAIN, BASE, LENGTH, 1)
+    assert lacking.reasons().tolist() == ["weights: value_peak"]
 
 
 def test_the_layer_table_has_the_band_of_signals_by_lag_only(rows, rigorous):

@@ -184,6 +184,17 @@ def _pair_measures(protocol: PaperProtocol) -> list[Measure]:
             "pair_of_conditions",
             "spread",
         ),
+        Measure(
+            "scale_correlation",
+            "1",
+            (-1, 1),
+            "the signal changes less when the sequence is subsampled",
+            "1 - scale_sensitivity",
+            "stated in the paper; the alignment is our choice",
+            undefined,
+            "The cosine itself: 1 means the coefficients have the same proportions.",
+            "pair_of_conditions",
+        ),
         *(
             Measure(
                 f"scale_aligned_{family}",
@@ -198,17 +209,6 @@ def _pair_measures(protocol: PaperProtocol) -> list[Measure]:
                 "pair_of_conditions",
             )
             for family in protocol.scale.families
-        ),
-        Measure(
-            "scale_correlation",
-            "1",
-            (-1, 1),
-            "the signal changes less when the sequence is subsampled",
-            "1 - scale_sensitivity",
-            "stated in the paper; the alignment is our choice",
-            undefined,
-            "The cosine itself: 1 means the coefficients have the same proportions.",
-            "pair_of_conditions",
         ),
     ]
 
