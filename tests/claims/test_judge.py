@@ -11,7 +11,7 @@ import pytest
 
 from attention_wavelets.claims.judge import VACUOUS_SHARE, Judged, NullDraws, Rules, judge
 from attention_wavelets.claims.panel import Panel, Subject
-from attention_wavelets.inference.heads import head_interval
+from attention_wavelets.inference.heads import COVERAGE, METHOD, head_interval
 from attention_wavelets.inference.intervals import clustered_t
 from helpers.claims import claim, draws, noisy, panel, subject
 
@@ -206,6 +206,9 @@ def test_heads_like_these_are_another_question_than_these_heads():
     expected = head_interval(values[..., 0], np.arange(12), 0.95)
     assert heads.estimate.low == pytest.approx(float(expected.low))
     assert heads.estimate.degrees == pytest.approx(float(expected.degrees))
+    # How often such an interval was right stands beside it.
+    assert f"{METHOD}, seen to hold the truth in {min(COVERAGE.values()):.1%}" in heads.reason
+    assert METHOD not in text.reason
 
 
 def test_the_interval_of_a_mean_is_that_of_its_documents():

@@ -21,7 +21,7 @@ from attention_wavelets.claims.verdict import (
 from attention_wavelets.config.claims import Claim, ClaimTest
 from attention_wavelets.inference.crossed import MIN_LAYERS
 from attention_wavelets.inference.effects import paired_effect
-from attention_wavelets.inference.heads import head_interval
+from attention_wavelets.inference.heads import COVERAGE, METHOD, head_interval
 from attention_wavelets.inference.intervals import FloatArray, Interval, clustered_t
 from attention_wavelets.inference.reasons import REASONS
 from attention_wavelets.inference.resample import (
@@ -385,6 +385,9 @@ def _sentence(claim: Claim, estimate: Estimate, literal: Verdict) -> str:
     if not estimate.known:
         return f"Estimate {number}, no interval: {estimate.reason}."
     interval = f"[{said(estimate.low)}, {said(estimate.high)}]"
+    if claim.generality == "heads":
+        least, most = min(COVERAGE.values()), max(COVERAGE.values())
+        interval += f" (over heads: {METHOD}, seen to hold the truth in {least:.1%} to {most:.1%})"
     if claim.test.range is not None:
         low, high = map(said, claim.test.range)
         words = {"pass": "lies inside", "fail": "lies outside", "unclear": "crosses an end of"}
