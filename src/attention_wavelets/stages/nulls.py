@@ -87,14 +87,17 @@ def _measure(
                 read_whole(part, {probe})
         kind = str(config["probes"][probe]["kind"])
         axis = Axis(kind, bool(group.attrs["causal"]))
-        everything = list(layer_signals(group, full, probe, protocol, {}))
+        layers = layer_signals(group, full, probe, protocol, {})
+        # Sets of heads are dealt out from all layers; every other null needs one at a time.
+        dealt = any(null["kind"] == HEAD_SETS for null in config["nulls"].values())
+        everything = list(layers) if dealt else []
         # A mean signal stands in the row of the first of its sequences.
-        documents = group["document"].values[:: protocol.average_sequences]
-        documents = documents[: len(everything[0].signals)]
-        for number in range(len(everything)):
+        first = group["document"].values[:: protocol.average_sequences]
+        for number, layer in enumerate(everything or layers):
+            documents = first[: len(layer.signals)]
             for name, null in config["nulls"].items():
                 for draw, surrogate, unmatched in _draws(
-                    config, name, null, where, number, everything, axis
+                    config, name, null, where, number, layer, everything, axis
                 ):
                     made += 1
                     frame, whole = layer_table(surrogate, protocol)
@@ -110,11 +113,14 @@ def _draws(
     null: Mapping[str, Any],
     where: tuple[str, str, str],
     number: int,
+    layer: LayerSignals,
     layers: Sequence[LayerSignals],
     axis: Axis,
 ) -> Iterator[tuple[int, LayerSignals, np.ndarray]]:
-    """Each draw of one null of one layer, and which heads of which sequences it did not match."""
-    layer = layers[number]
+    """Each draw of one null of one layer, and which heads of which sequences it did not match.
+
+    `layers` are all of the model, for sets of heads alone.
+    """
     if null["kind"] == HEAD_SETS:
         for draw in range(config["draws"]):
             yield draw, _head_set(config["model"], name, null, draw, number, layers), _none(layer)
