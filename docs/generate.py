@@ -152,6 +152,7 @@ def _claim(name: str, claim: Claim) -> tuple[str, ...]:
     words += f". Claimed: **{side}**; smallest effect {test.smallest_effect:g}"
     models = [", ".join(f"`{model}`" for model in asked.needs)]
     models += [" or ".join(asked.position_encoding).replace("_", " ")]
+    models += [", ".join(f"checkpoints of {name}" for name in asked.checkpoints_of)]
     models += [f"at least {asked.at_least}"] if asked.at_least > 1 else []
     nulls = dict.fromkeys(n for n in (test.against, *claim.controls) if n)
     return (

@@ -280,7 +280,17 @@ def test_a_claim_of_a_distance_is_about_the_difference():
     assert (found.literal, found.controlled) == ("pass", "pass")
     near = judged(case, noisy(0.6), draws("permuted", noisy(0.2, 1)), draws("iid", noisy(0.59, 2)))
     assert (near.literal, near.controlled) == ("pass", "fail")
-    assert all(math.isnan(null.passing) for null in near.nulls)
+    assert [null.passing for null in near.nulls] == pytest.approx([math.nan, 1.0], nan_ok=True)
+
+
+def test_a_claim_of_a_distance_is_vacuous_where_other_nulls_are_as_far():
+    controls = ["permuted", "iid", "untrained"]
+    case = claim("distance_to_null", against="permuted", bound=0.0, controls=controls)
+    own, other = draws("permuted", noisy(0.2, 1)), draws("untrained", noisy(0.5, 3))
+    found = judged(case, noisy(0.8), own, draws("iid", noisy(0.5, 2)), other)
+    assert (found.literal, found.controlled) == ("pass", "vacuous")
+    found = judged(case, noisy(0.8), own, draws("iid", noisy(0.25, 2)), other)
+    assert (found.literal, found.controlled) == ("pass", "pass")
     far = judged(case, noisy(0.6), draws("permuted", noisy(0.7, 1)), draws("iid", noisy(0.1, 2)))
     assert (far.literal, far.controlled) == ("fail", "fail")
 

@@ -46,7 +46,7 @@ class World:
         self.claims: dict[str, dict[str, Any]] = {}
         self.evidence: dict[str, dict[str, Any]] = {}
         self.tables: dict[tuple[str, str, str], list[pd.DataFrame]] = {}
-        self.revision: dict[str, str] = {}
+        self.step: dict[str, int] = {}
         self.statistics = {
             "confidence": 0.95,
             "min_documents": 10,
@@ -123,12 +123,14 @@ class World:
             "cells": cells["measure"],
             "null_cells": cells["null"],
             "protocols": {"paper": load_member("protocol", "paper", CONF, {}).model_dump()},
-            "models": {name: {"of": facts[0]} for name, facts in self.models.items()},
+            "models": {
+                name: {"of": facts[0], "repository": "a/b", "step": self.step.get(name)}
+                for name, facts in self.models.items()
+            },
             "statistics": self.statistics,
         }
         manifests = {
             name: {
-                "revision": self.revision.get(name, "main"),
                 "facts": {
                     "position_encoding": encoding,
                     "causal": causal,
@@ -406,24 +408,36 @@ def test_models_in_a_row_are_placed_by_the_logarithm_of_their_parameters(world: 
     assert details["null_value"].tolist() == pytest.approx([0.0], abs=0.002)
 
 
+CHECKPOINTS: dict[str, Any] = {
+    "kind": "change_point",
+    "of": ["selectivity"],
+    "over": "step",
+    "smallest_effect": 2.0,
+}
+
+
 def test_checkpoints_are_placed_by_their_step(world: World):
     growing(world, lambda i: float(i >= 3))
-    for i, model in enumerate(world.models):
-        world.revision[model] = f"step{2**i}"
-    world.claim(
-        "C1",
-        "change_point",
-        ["selectivity"],
-        over="step",
-        needs=list(world.models),
-        smallest_effect=2.0,
+    # Named in another order than they were trained.
+    world.models = dict(reversed(world.models.items()))
+    world.models["m9"] = ("", "rotary", True, 10)
+    world.put("m9", {"selectivity": level(9.0)})
+    world.step = {f"m{i}": 2**i for i in range(6)}
+    asked = {"checkpoints_of": ["a/b"], "at_least": 6}
+    world.claim("C1", **CHECKPOINTS, models=asked, controls=["iid"])
+    row = world.judge()[0].loc["C1"]
+    assert (row["verdict_literal"], row["verdict_controlled"]) == ("pass", "pass")
+    assert row["model"] == "a/b, 6 checkpoints"
+
+
+def test_a_training_without_its_checkpoints_is_not_testable_here(world: World):
+    growing(world, lambda i: float(i >= 3))
+    world.step = {"m0": 0, "m1": 1000}
+    asked = {"checkpoints_of": ["a/b", "a/c"], "at_least": 3}
+    world.claim("C1", **CHECKPOINTS, models=asked)
+    assert world.judge()[0].loc["C1", "reason"] == (
+        "Needs 3 checkpoints of a/b, the study has 2; 3 checkpoints of a/c, the study has 0."
     )
-    assert world.judge()[0].loc["C1", "verdict_literal"] == "pass"
-    world.revision = {}
-    world.claim("C2", "slope", ["selectivity"], over="step", needs=list(world.models))
-    claims, _ = world.judge()
-    assert claims.loc["C2", "verdict_literal"] == "unclear"
-    assert "no interval" in claims.loc["C2", "reason"]
 
 
 def test_a_row_of_models_lacks_a_null_that_one_of_them_lacks(world: World):

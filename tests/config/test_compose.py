@@ -613,6 +613,18 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
         another("slope", over="parameters"),
         "over 'parameters' compares models: name them in models.needs",
     ),
+    "a training that is not named": (
+        another("slope", over="step"),
+        "over 'step' compares models: name them in models.checkpoints_of",
+    ),
+    "a training that is not compared": (
+        {"models": {"checkpoints_of": ["EleutherAI/pythia-410m"]}},
+        "models.checkpoints_of is for tests over 'step'",
+    ),
+    "no repository": (
+        {**another("slope", over="step"), "models": {"checkpoints_of": ["../x"]}},
+        "models.checkpoints_of.0: ",
+    ),
     "heads like these, of no mean": (
         {**another("ratio", "band_low", "band_mid"), "generality": "heads"},
         "generality 'heads' is possible for sign, equivalence, distance_to_null, not 'ratio'",
@@ -698,6 +710,10 @@ def test_nulls_are_made_of_what_claims_read_of_trained_models(conf: Path):
     assert by_lag.nulls == ("exponential", "iid", "permuted")
     # Untrained twins and other input are no signals: nothing is made of them here.
     claims_of(conf, "H02")
+    assert list(null_cells(compose([], conf))) == []
+    # Nor is anything made for claims whose models the study lacks.
+    spoil_claim(conf, lambda claim: claim["models"].update(needs=["gpt2"]), "H03")
+    claims_of(conf, "H03", "H18")
     assert list(null_cells(compose([], conf))) == []
 
 

@@ -41,7 +41,10 @@ def claim(
             "probe": "received",
             "controls": list(controls),
             "generality": generality,
-            "models": {"needs": list(needs)},
+            "models": {
+                "needs": list(needs),
+                "checkpoints_of": ["a/b"] if test.get("over") == "step" else [],
+            },
         }
     )
 

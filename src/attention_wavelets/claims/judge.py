@@ -82,7 +82,8 @@ class AgainstNull:
     verdict
         Whether the difference clears the smallest effect in the claimed direction.
     passing
-        Share of the draws on which the claim's own test passes.
+        Share of the draws on which the claim's own test passes; NaN for the null that the test
+        itself compares with.
     draws, unmatched
         Number of draws, and the largest share of signals that were not matched in one.
     superiority, null_sd
@@ -164,9 +165,10 @@ class _Resampled:
         rules = self.rules
         return panel.averages(document_weights(panel.documents, rules.resamples, rules.seed))
 
-    def beside(self, draws: Sequence[Subject]) -> _Beside:
-        """Observed and null, each without what the other lacks."""
-        pairs = [(self.observed.shared(draw), draw.shared(self.observed)) for draw in draws]
+    def beside(self, draws: Sequence[Subject], subject: Subject | None = None) -> _Beside:
+        """Observed, or another subject, and null, each without what the other lacks."""
+        subject = self.observed if subject is None else subject
+        pairs = [(subject.shared(draw), draw.shared(subject)) for draw in draws]
         return _Beside(
             float(np.mean([self.whole(here) for here, _ in pairs])),
             float(np.mean([self.whole(there) for _, there in pairs])),
@@ -220,10 +222,14 @@ class _Beside:
     here_parts: FloatArray
     there_parts: FloatArray
 
+    def apart(self) -> tuple[float, FloatArray]:
+        """Observed less null."""
+        return self.here - self.there, self.here_parts - self.there_parts
+
     def difference(self, test: ClaimTest) -> tuple[float, FloatArray]:
         """Observed less null; for a claimed range, how much nearer to its middle it is."""
         if test.range is None:
-            return self.here - self.there, self.here_parts - self.there_parts
+            return self.apart()
         middle = sum(test.range) / 2
         # Signs of the whole, not of each part: the distance of a mean is not the mean distance.
         mine, other = np.sign(self.here - middle), np.sign(self.there - middle)
@@ -261,8 +267,7 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     elif lacking := _lacking(own, observed):
         return _undecided(claim, f"null {own.name}: {lacking}")
     else:
-        both = sampled.beside(own.draws)
-        value, parts = both.here - both.there, both.here_parts - both.there_parts
+        value, parts = sampled.beside(own.draws).apart()
     estimate = sampled.interval(value, parts)
     literal = literal_verdict(estimate, claim.test)
     compared = tuple(
@@ -317,11 +322,14 @@ def _against(
     both = sampled.beside(null.draws)
     difference = sampled.interval(*both.difference(test))
     verdict = literal_verdict(difference, test, bound=0.0)
-    # A test that IS a difference to a null has no number of the null alone.
-    passing = math.nan
+    tested: list[Estimate] = []
     if own is None:
         tested = [sampled.interval(sampled.whole(d), sampled.parts(d)) for d in null.draws]
-        passing = float(np.mean([literal_verdict(e, test) == "pass" for e in tested]))
+    elif null is not own:
+        # The test is a difference to one null: does another null differ from it as much?
+        tested = [sampled.interval(*sampled.beside(own.draws, d).apart()) for d in null.draws]
+    passed = [literal_verdict(estimate, test) == "pass" for estimate in tested]
+    passing = float(np.mean(passed)) if passed else math.nan
     observed = sampled.observed.first.mean()[..., 0]
     chance = np.mean([draw.first.mean()[..., 0] for draw in null.draws], axis=0)
     size = paired_effect(observed.ravel(), chance.ravel())

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from attention_wavelets.config.base import Count, Name, Seed, Strict, no_repeats
+from attention_wavelets.config.base import Count, Name, Repository, Seed, Strict, no_repeats
 
 __all__ = ["SIGNAL_NULLS", "Claim", "ClaimName", "ClaimTest", "Column", "Null"]
 
@@ -232,6 +232,8 @@ class Subjects(Strict):
     causal: bool | None = None
     at_least: Count = 1
     needs: Annotated[list[Annotated[str, Field(min_length=1)]], AfterValidator(no_repeats)] = []
+    # Over steps of training: repositories, each judged by at least so many of its checkpoints.
+    checkpoints_of: Annotated[list[Repository], AfterValidator(no_repeats)] = []
 
 
 class Claim(Strict):
@@ -255,9 +257,15 @@ class Claim(Strict):
             raise ValueError(
                 f"generality 'heads' is possible for {', '.join(_OF_MEANS)}, not '{self.test.kind}'"
             )
-        together = self.test.over in ("parameters", "step")
-        if together and not self.models.needs:
-            raise ValueError(f"over '{self.test.over}' compares models: name them in models.needs")
+        return self
+
+    @model_validator(mode="after")
+    def _names_what_is_compared(self) -> Claim:
+        key = {"parameters": "needs", "step": "checkpoints_of"}.get(self.test.over)
+        if key and not getattr(self.models, key):
+            raise ValueError(f"over '{self.test.over}' compares models: name them in models.{key}")
+        if self.models.checkpoints_of and key != "checkpoints_of":
+            raise ValueError("models.checkpoints_of is for tests over 'step'")
         return self
 
     @property

@@ -70,6 +70,16 @@ class _Wanted:
     nulls: set[str] = field(default_factory=set)
 
 
+def _has_models(experiment: Experiment, claim: Claim) -> bool:
+    """Whether the study has what a claim names; without it no null of it is made."""
+    sources = [experiment.model[name].source for name in experiment.study.models]
+    repositories = {source.repository for source in sources if source.kind == "hub"}
+    asked = claim.models
+    return set(asked.needs) <= set(experiment.study.models) and (
+        set(asked.checkpoints_of) <= repositories
+    )
+
+
 def null_cells(experiment: Experiment) -> Iterator[NullCell]:
     """Every model, corpus and protocol of which some claim needs signal-level nulls."""
     wanted: dict[tuple[str, str], _Wanted] = {}
@@ -77,7 +87,7 @@ def null_cells(experiment: Experiment) -> Iterator[NullCell]:
         cell = _measurement(experiment, claim)
         nulls = {n for n in (claim.test.against, *claim.controls) if n}
         nulls = {n for n in nulls if experiment.null[n].kind in SIGNAL_NULLS}
-        if cell is None or not nulls:
+        if cell is None or not nulls or not _has_models(experiment, claim):
             continue
         entry = wanted.setdefault((cell.corpus, cell.protocol), _Wanted())
         entry.conditions |= {column.condition for column in claim.columns()}

@@ -7,6 +7,7 @@ whatever is in it triggers one, so each function below lists exactly what its st
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -14,7 +15,7 @@ from pydantic import BaseModel
 
 from attention_wavelets.config.evidence import evidence, null_cells
 from attention_wavelets.config.lock import lock_key
-from attention_wavelets.config.schema import Experiment, Measurement, Probe
+from attention_wavelets.config.schema import Experiment, Measurement, Model, Probe
 
 __all__ = ["canonical", "slices"]
 
@@ -164,6 +165,17 @@ def _facts(experiment: Experiment, corpus: str) -> dict[str, list[str]]:
     return {condition: sorted(names) for condition, names in found.items()}
 
 
+def _identity(model: Model) -> dict[str, Any]:
+    """Of which model it is the twin, from which repository, after how many steps of training."""
+    source = model.source
+    step = re.search(r"step(\d+)$", getattr(source, "revision", ""))
+    return {
+        "of": getattr(source, "of", ""),
+        "repository": getattr(source, "repository", ""),
+        "step": int(step.group(1)) if step else None,
+    }
+
+
 def _probe(probe: Probe) -> dict[str, Any]:
     return probe.model_dump(mode="json", exclude_none=True)
 
@@ -221,10 +233,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 for name, protocol in experiment.protocol.items()
                 if name in {claim.protocol for claim in experiment.claim.values()}
             },
-            "models": {
-                name: {"of": getattr(experiment.model[name].source, "of", "")}
-                for name in study.models
-            },
+            "models": {name: _identity(experiment.model[name]) for name in study.models},
             # The tables of nulls hold their draws; how many there are stands in their own slices.
             "statistics": _plain(experiment.statistics, exclude={"null_draws"}),
         },

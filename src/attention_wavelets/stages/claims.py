@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ from attention_wavelets.claims.verdict import (
     combined,
     one_sided_p,
 )
-from attention_wavelets.config.claims import Claim, Column
+from attention_wavelets.config.claims import Claim, Column, Subjects
 from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.multiple import holm
@@ -132,40 +131,53 @@ def _outcomes(
     rules: Rules,
 ) -> tuple[list[_Outcome], str]:
     """The claim for each model it speaks of, or why it cannot be judged."""
-    models, lacking = _models(case.claim, config, manifests)
+    groups, lacking = _compared(case.claim, config, manifests)
     if lacking or case.lacking:
         return [], lacking or case.lacking
-    silent = [model for model in models if not tables.has(case, model)]
-    models = [model for model in models if model not in silent]
-    if not models or (silent and case.claim.together):
+    silent = [model for group in groups for model in group if not tables.has(case, model)]
+    groups = [group for group in groups if not set(group) & set(silent)]
+    if not groups or (silent and case.claim.together):
         return [], f"probe {case.claim.probe} has no signals in {', '.join(silent)}"
-    if case.claim.together:
-        places = np.array([_place(case.claim.test.over, manifests[model]) for model in models])
-        subject = Subject(tuple(tables.panel(case, model) for model in models), places)
-        nulls = [_joined(case, name, models, places, config, tables) for name in _wanted(case)]
-        return [_Outcome(", ".join(models), judge(case.claim, subject, nulls, rules))], ""
-    return [
-        _Outcome(
-            model,
-            judge(
-                case.claim,
-                Subject((tables.panel(case, model),)),
-                [_of_model(case, name, model, config, tables) for name in _wanted(case)],
-                rules,
-            ),
-        )
-        for model in models
-    ], ""
+    return [_outcome(case, group, config, manifests, tables, rules) for group in groups], ""
 
 
-def _models(
+def _outcome(
+    case: _Case,
+    models: Sequence[str],
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    tables: _Tables,
+    rules: Rules,
+) -> _Outcome:
+    """The claim for one model, or for several in a row."""
+    claim = case.claim
+    places = None
+    if claim.test.over == "parameters":
+        sizes = [manifests[model]["facts"]["non_embedding_parameters"] for model in models]
+        places = np.log(np.array(sizes, dtype=np.float64))
+    elif claim.test.over == "step":
+        places = np.array([config["models"][model]["step"] for model in models], dtype=np.float64)
+    subject = Subject(tuple(tables.panel(case, model) for model in models), places)
+    nulls = [_joined(case, name, models, places, config, tables) for name in _wanted(case)]
+    return _Outcome(_named(claim, models, config), judge(claim, subject, nulls, rules))
+
+
+def _named(claim: Claim, models: Sequence[str], config: Mapping[str, Any]) -> str:
+    if claim.test.over != "step":
+        return ", ".join(models)
+    return f"{config['models'][models[0]]['repository']}, {len(models)} checkpoints"
+
+
+def _compared(
     claim: Claim, config: Mapping[str, Any], manifests: Mapping[str, Mapping[str, Any]]
-) -> tuple[list[str], str]:
-    """Trained models the claim speaks of, or which are missing."""
+) -> tuple[list[list[str]], str]:
+    """Groups of trained models that each give one number, or which are missing."""
     asked = claim.models
     missing = [name for name in asked.needs if name not in config["models"]]
     if missing:
         return [], f"models missing: {', '.join(missing)}"
+    if asked.checkpoints_of:
+        return _checkpoints(asked, config["models"])
     found = []
     for name, entry in config["models"].items():
         facts = manifests[name]["facts"]
@@ -181,14 +193,25 @@ def _models(
         words = " or ".join(asked.position_encoding).replace("_", " ")
         kind = f" with {words} positions" if words else ""
         return [], f"needs {asked.at_least} trained models{kind}, the study has {len(found)}"
-    return found, ""
+    return ([found] if claim.together else [[name] for name in found]), ""
 
 
-def _place(over: str, manifest: Mapping[str, Any]) -> float:
-    if over == "parameters":
-        return math.log(manifest["facts"]["non_embedding_parameters"])
-    step = re.search(r"step(\d+)$", str(manifest["revision"]))
-    return float(step.group(1)) if step else math.nan
+def _checkpoints(
+    asked: Subjects, models: Mapping[str, Mapping[str, Any]]
+) -> tuple[list[list[str]], str]:
+    groups, lacking = [], []
+    for repository in asked.checkpoints_of:
+        own = [
+            name
+            for name, entry in models.items()
+            if entry["repository"] == repository and entry["step"] is not None
+        ]
+        groups.append(sorted(own, key=lambda name: models[name]["step"]))
+        if len(own) < asked.at_least:
+            lacking.append(
+                f"{asked.at_least} checkpoints of {repository}, the study has {len(own)}"
+            )
+    return groups, f"needs {'; '.join(lacking)}" if lacking else ""
 
 
 def _wanted(case: _Case) -> list[str]:
@@ -223,12 +246,14 @@ def _joined(
     case: _Case,
     name: str,
     models: Sequence[str],
-    places: np.ndarray,
+    places: np.ndarray | None,
     config: Mapping[str, Any],
     tables: _Tables,
 ) -> NullDraws:
-    """The null of a row of models: draw i of each."""
+    """The null of models in a row: draw i of each; that of a model alone as it is."""
     parts = [_of_model(case, name, model, config, tables) for model in models]
+    if places is None:
+        return parts[0]
     count = min(len(part.draws) for part in parts)
     lacking = next((part.lacking for part in parts if not part.draws), "")
     draws = [Subject(tuple(part.draws[i].first for part in parts), places) for i in range(count)]
