@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,12 @@ from attention_wavelets.store.tables import (
 __all__ = ["aggregate_study"]
 
 _KEYS = ("condition", "reference", "probe", "sequence", "document", "layer", "head")
+# Columns of heads.parquet: these, then the parts of every measure.
+_HEAD_KEYS = (
+    *("model", "corpus", "condition", "reference", "probe", "protocol", "layer", "head"),
+    *("n_sequences", "n_documents"),
+)
+_PARTS = ("mean", "se", "low", "high", "n")
 
 # Name of a per-sequence column, name in models.csv. The second is the paper's where it has one.
 _HEADLINE = {
@@ -78,8 +84,8 @@ def aggregate_study(
     )
     with table_writer(heads) as writer:
         for cell, folder in by_head:
-            for frame in iterate_table(folder / "heads.parquet"):
-                writer.append(_head_rows(cell, frame, config["statistics"], columns))
+            frames = iterate_table(folder / "heads.parquet")
+            writer.append(_cell_rows(cell, frames, config["statistics"], columns))
     with table_writer(pairs) as writer:
         _copy_pairs(by_head, writer)
     with table_writer(summary) as writer:
@@ -140,51 +146,55 @@ def _interval(values: np.ndarray, documents: np.ndarray, statistics: Mapping[str
     )
 
 
-def _head_rows(
+def _cell_rows(
     cell: Mapping[str, str],
-    frame: pd.DataFrame,
+    frames: Iterable[pd.DataFrame],
     statistics: Mapping[str, Any],
     measures: Sequence[str],
 ) -> pd.DataFrame:
-    """One layer's heads, averaged over sequences with clustered intervals.
+    """The heads of a model, averaged over sequences with clustered intervals.
 
     Of `measures`, those that this protocol does not have are NaN with n = 0.
     """
+    parts = [_layer_rows(frame, statistics) for frame in frames]
+    rows = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    count = len(rows["layer"])
+    rows |= {name: np.full(count, cell[name]) for name in ("model", "corpus", "protocol")}
+    nothing, none = np.full(count, np.nan), np.zeros(count, dtype=np.int32)
+    for name in measures:
+        for part in _PARTS:
+            rows.setdefault(f"{name}_{part}", none if part == "n" else nothing)
+    numbers = [f"{name}_{part}" for name in measures for part in _PARTS]
+    return pd.DataFrame({name: rows[name] for name in [*_HEAD_KEYS, *numbers, "reason"]})
+
+
+def _layer_rows(frame: pd.DataFrame, statistics: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """One layer's heads under one condition and probe."""
     frame = frame.sort_values(["sequence", "head"], kind="stable")
     n_heads = int(frame["head"].max()) + 1
     names = [name for name in frame.columns if name not in (*_KEYS, "reason")]
     values = frame[names].to_numpy().reshape(-1, n_heads, len(names))
-    first = frame.iloc[0]
     documents = frame["document"].to_numpy()[::n_heads]
     interval = _interval(values, documents, statistics)
+    first = frame.iloc[0]
     columns = {
-        "model": cell["model"],
-        "corpus": cell["corpus"],
-        "condition": first["condition"],
-        "reference": first["reference"],
-        "probe": first["probe"],
-        "protocol": cell["protocol"],
+        **{name: np.full(n_heads, first[name]) for name in ("condition", "reference", "probe")},
         "layer": np.full(n_heads, first["layer"], dtype=np.int16),
         "head": np.arange(n_heads, dtype=np.int16),
-        "n_sequences": np.int32(len(values)),
-        "n_documents": np.int32(len(np.unique(documents))),
+        "n_sequences": np.full(n_heads, len(values), dtype=np.int32),
+        "n_documents": np.full(n_heads, len(np.unique(documents)), dtype=np.int32),
+        "reason": np.array([_reason(names, row) for row in interval.reason], dtype=object),
     }
-    place = {name: index for index, name in enumerate(names)}
-    parts = {
-        "mean": interval.mean,
-        "se": interval.standard_error,
-        "low": interval.low,
-        "high": interval.high,
-    }
-    nothing = np.full(n_heads, np.nan)
-    for name in measures:
-        index = place.get(name)
-        for part, found in parts.items():
-            columns[f"{name}_{part}"] = nothing if index is None else found[:, index]
-        seen = np.zeros(n_heads) if index is None else interval.n[:, index]
-        columns[f"{name}_n"] = seen.astype(np.int32)
-    columns["reason"] = [_reason(names, row) for row in interval.reason]
-    return pd.DataFrame(columns)
+    found = (
+        interval.mean,
+        interval.standard_error,
+        interval.low,
+        interval.high,
+        interval.n.astype(np.int32),
+    )
+    for part, numbers in zip(_PARTS, found, strict=True):
+        columns |= {f"{name}_{part}": numbers[:, i] for i, name in enumerate(names)}
+    return columns
 
 
 def _reason(names: Sequence[str], reasons: np.ndarray) -> str:
