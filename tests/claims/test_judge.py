@@ -34,7 +34,7 @@ def test_a_claim_passes_where_it_holds_and_no_null_comes_near():
     assert found.nulls[0].difference.value == pytest.approx(0.5, abs=0.02)
     assert found.nulls[0].passing == 0.0
     assert found.reason.startswith("0.598 [0.591, 0.605] ")
-    assert "is wholly on the claimed side of the line 0.4." in found.reason
+    assert "is wholly above 0.4 (0.3 and the smallest effect 0.1), as claimed." in found.reason
     assert found.reason.endswith(
         "The difference to every null clears the smallest effect (iid, permuted)."
     )
@@ -47,6 +47,29 @@ def test_a_null_that_comes_near_stops_the_claim_and_is_named_with_the_number_it_
     assert "Null permuted has 0.5" in found.reason
     assert "does not clear the smallest effect; wholly above 0.1 it would." in found.reason
     assert "iid" not in found.reason
+
+
+def test_on_the_claimed_side_but_small_is_said_as_such():
+    found = judged(claim(bound=0.3, smallest_effect=0.5), noisy(0.6))
+    assert found.literal == "fail"
+    assert "is above 0.3 as claimed, but by less than the smallest effect 0.5." in found.reason
+    found = judged(claim(bound=0.3, smallest_effect=0.5), noisy(0.1))
+    assert "is wholly below 0.8 (0.3 and the smallest effect 0.5); claimed is above." in (
+        found.reason
+    )
+
+
+def test_what_would_change_a_controlled_verdict_names_null_and_number():
+    near, far = draws("permuted", noisy(0.45, 3)), FAR
+    passed = judged(ABOVE, noisy(0.6), far, near).would_change
+    assert "controlled: the nearest null is permuted with a difference of 0.14" in passed
+    assert passed.endswith("; not wholly above 0.1 it would not pass")
+    failed = judged(ABOVE, noisy(0.6), far, draws("permuted", noisy(0.55, 3))).would_change
+    assert failed.endswith(
+        "controlled: with the differences to permuted wholly above 0.1 it would pass"
+    )
+    # Where the literal verdict stands in the way, it would have to change first.
+    assert "controlled" not in judged(ABOVE, noisy(0.1), far, near).would_change
 
 
 def test_a_difference_around_the_smallest_effect_leaves_it_open():
@@ -78,7 +101,12 @@ def test_below_is_above_turned_round():
 def test_a_test_that_two_kinds_of_null_pass_is_vacuous():
     found = judged(ABOVE, noisy(0.6), draws("iid", noisy(0.5, 1)), draws("permuted", noisy(0.9, 2)))
     assert (found.literal, found.controlled) == ("pass", "vacuous")
-    assert found.reason.endswith("The same test passes without the structure: iid, permuted.")
+    assert found.reason.endswith(
+        "The same test passes without the structure: iid on 1 of 1 draws, permuted on 1 of 1 draws."
+    )
+    assert "controlled: were the same test passed on less than 90% of the draws" in (
+        found.would_change
+    )
 
 
 def test_two_nulls_of_one_kind_make_no_test_vacuous():
@@ -194,6 +222,34 @@ def test_claims_about_heads_need_six_layers():
     few = noisy(0.6, layers=5)
     assert "too few layers: 5, needs 6" in judged(HEADS, few).reason
     assert judged(LINEAR, few).literal == "pass"
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "more"),
+    [("slope", 1, {}), ("rank_trend", 1, {}), ("spread", 1, {}), ("change_point", 1, {})],
+)
+def test_claims_about_depth_need_six_layers(kind: str, columns: int, more: dict[str, Any]):
+    case = claim(kind, **more)
+    found = judged(case, noisy([0.6] * columns, layers=5))
+    assert (found.literal, found.controlled) == ("unclear", "unclear")
+    assert "too few layers: 5, needs 6" in found.reason
+    assert "too few layers" not in judged(case, noisy([0.6] * columns, layers=6)).reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "columns", "more"),
+    [
+        ("regression", 2, {}),
+        ("variance_share", 3, {}),
+        ("two_groups", 1, {}),
+        ("spread", 1, {"over": "heads"}),
+    ],
+)
+def test_claims_about_how_heads_differ_need_ten_heads(kind: str, columns: int, more: Any):
+    case = claim(kind, [f"m{i}" for i in range(columns)], **more)
+    found = judged(case, noisy([0.6] * columns, layers=1, heads=9))
+    assert "too few heads: 9, needs 10" in found.reason
+    assert judged(case, noisy([0.6] * columns, layers=1, heads=10)).estimate.known
 
 
 def test_heads_like_these_are_another_question_than_these_heads():

@@ -13,6 +13,7 @@ import pytest
 
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.inference.exact import spearman
 from attention_wavelets.inference.multiple import holm
 from attention_wavelets.stages.claims import judge_claims
 from attention_wavelets.store.tables import read_csv
@@ -182,6 +183,44 @@ def test_one_model_that_fails_fails_the_claim(world: World):
     claims, details = world.judge()
     assert claims.loc["C1", ["model", "verdict_literal"]].tolist() == ["bert", "fail"]
     assert list(details["verdict_literal"]) == ["pass", "fail"]
+
+
+def test_without_a_literal_pass_of_all_the_model_that_is_open_is_shown(world: World):
+    """One passes and a null stops it, the other is unclear: so is the claim, in both columns."""
+    filled(world, ALL | {"bert": 0.4})
+    world.put("rope", {"selectivity": level(0.58, 5)}, null="iid")
+    world.claim("C1", **SELECTIVE, controls=["iid"])
+    claims, details = world.judge()
+    assert list(details["verdict_literal"]) == ["pass", "unclear"]
+    assert list(details["verdict_controlled"]) == ["fail", "unclear"]
+    row = claims.loc["C1"]
+    assert row["model"] == "bert"
+    assert row["estimate"] == pytest.approx(0.4, abs=0.01)
+    assert (row["verdict_literal"], row["verdict_controlled"]) == ("unclear", "unclear")
+    assert row["would_change"].startswith("bert: wholly above 0.4 it would pass, ")
+    assert "rope" not in row["would_change"]
+
+
+def test_all_models_that_stand_in_the_way_would_have_to_change(world: World):
+    filled(world, ALL | {"bert": 0.1, "rope": 0.2})
+    world.claim("C1", **SELECTIVE)
+    row = world.judge()[0].loc["C1"]
+    assert "rope: wholly above 0.4 it would pass; " in row["would_change"]
+    assert ". And bert: wholly above 0.4 it would pass; " in row["would_change"]
+    more = {f"m{i}": ("", "rotary", True, 10) for i in range(3)}
+    world.models |= more
+    for model in more:
+        world.put(model, {"selectivity": level(0.1)})
+    row = world.judge()[0].loc["C1"]
+    assert row["would_change"].endswith(". And 2 more models (claims_by_model.csv).")
+
+
+def test_the_p_of_a_trend_is_at_least_that_of_chance(world: World):
+    growing(world, lambda i: [0.1, 0.3, 0.2, 0.5, 0.4, 0.6][i])
+    over: dict[str, Any] = {"over": "parameters", "needs": list(world.models)}
+    world.claim("C1", "rank_trend", ["selectivity"], **over, smallest_effect=0.3)
+    row = world.judge()[0].loc["C1"]
+    assert row["p"] == pytest.approx(spearman(np.arange(6), [1, 3, 2, 5, 4, 6], "greater").p)
 
 
 def test_the_p_of_a_claim_is_that_of_its_weakest_model(world: World):

@@ -18,8 +18,8 @@ from attention_wavelets.claims.verdict import (
     literal_verdict,
     one_sided_p,
     said,
-    would_change,
 )
+from attention_wavelets.claims.words import would_change
 from helpers.claims import claim
 
 ABOVE = claim(bound=1.0, smallest_effect=0.25).test

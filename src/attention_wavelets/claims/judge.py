@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
+from attention_wavelets.claims.chance import order_p
 from attention_wavelets.claims.panel import Panel, Subject
-from attention_wavelets.claims.statistics import KINDS, over_models, statistic
-from attention_wavelets.claims.verdict import (
-    Estimate,
-    Verdict,
-    edge,
-    literal_verdict,
-    said,
-    would_change,
-)
+from attention_wavelets.claims.statistics import KINDS, model_points, over_models, points, statistic
+from attention_wavelets.claims.verdict import AgainstNull, Estimate, Verdict, literal_verdict
+from attention_wavelets.claims.words import controlled_change, literal_reason, stopped, would_change
 from attention_wavelets.config.claims import Claim, ClaimTest
-from attention_wavelets.inference.crossed import MIN_LAYERS
+from attention_wavelets.inference.crossed import MIN_LAYERS, CrossedInterval
 from attention_wavelets.inference.effects import paired_effect
-from attention_wavelets.inference.heads import COVERAGE, METHOD, head_interval
+from attention_wavelets.inference.heads import head_interval
 from attention_wavelets.inference.intervals import FloatArray, Interval, clustered_t
 from attention_wavelets.inference.reasons import REASONS
 from attention_wavelets.inference.resample import (
@@ -36,6 +31,8 @@ __all__ = ["VACUOUS_KINDS", "VACUOUS_SHARE", "Judged", "NullDraws", "Rules", "ju
 VACUOUS_SHARE, VACUOUS_KINDS = 0.9, 2
 # A null that matched fewer of the signals than this decides nothing.
 MIN_MATCHED = 0.5
+# How heads differ cannot be told from fewer.
+MIN_HEADS = 10
 
 
 @dataclass(frozen=True)
@@ -67,48 +64,18 @@ class NullDraws:
 
 
 @dataclass(frozen=True)
-class AgainstNull:
-    """The claim's number beside that of one null.
+class Judged:
+    """Both verdicts on one claim for one model.
 
     Attributes
     ----------
-    name, kind
-        Of the null.
-    value
-        Mean of the number over its draws.
-    difference
-        Observed less null with its interval; for a claimed range how much nearer to the middle of
-        the range the observed number is.
-    verdict
-        Whether the difference clears the smallest effect in the claimed direction.
-    passing
-        Share of the draws on which the claim's own test passes; NaN for the null that the test
-        itself compares with.
-    draws, unmatched
-        Number of draws, and the largest share of signals that were not matched in one.
-    superiority, null_sd
-        Of the first column over heads: chance that a head lies above its null, and the difference
-        in standard deviations of the null's heads.
-    lacking
-        Why there is nothing to compare with; "" otherwise.
+    estimate, literal, controlled, nulls
+        As `judge` says.
+    chance
+        Of a trend the share of the orders of its points that give as strong a one; else NaN.
+    reason, would_change
+        Sentences.
     """
-
-    name: str
-    kind: str
-    value: float
-    difference: Estimate
-    verdict: Verdict
-    passing: float
-    draws: int
-    unmatched: float
-    superiority: float = math.nan
-    null_sd: float = math.nan
-    lacking: str = ""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """Both verdicts on one claim for one model."""
 
     estimate: Estimate
     literal: Verdict
@@ -116,6 +83,7 @@ class Judged:
     nulls: tuple[AgainstNull, ...]
     reason: str
     would_change: str
+    chance: float = math.nan
 
 
 _UNKNOWN = Estimate(math.nan, math.nan, math.nan, math.nan, math.nan, 0, 0, "undefined")
@@ -176,6 +144,26 @@ class _Resampled:
             np.mean([self.parts(there) for _, there in pairs], axis=0),
         )
 
+    def tested(self, subject: Subject) -> tuple[Estimate, Verdict, float]:
+        """Estimate, literal verdict, and how often a trend as strong comes about by chance."""
+        estimate = self.interval(self.whole(subject), self.parts(subject))
+        return estimate, *self.literal(estimate, self.chance(subject))
+
+    def literal(self, estimate: Estimate, chance: float) -> tuple[Verdict, float]:
+        """The verdict, which of a trend must not be one of chance, and that chance."""
+        verdict = literal_verdict(estimate, self.test)
+        by_chance = chance > 1 - self.rules.confidence
+        return ("unclear" if verdict == "pass" and by_chance else verdict), chance
+
+    def chance(self, subject: Subject) -> float:
+        """p of a trend if its points could stand in any order; NaN for other claims."""
+        if not self.test.is_trend or self.test.claimed == "within":
+            return math.nan
+        if subject.places is None:
+            return order_p(*points(subject.first.mean(), self.test), self.test, self.rules.seed)
+        means = model_points([panel.mean() for panel in subject.panels])
+        return order_p(means, subject.places, self.test, self.rules.seed)
+
     def interval(self, value: float, parts: FloatArray) -> Estimate:
         """Estimate with a t-interval clustered by document."""
         panel, rules = self.observed.first, self.rules
@@ -195,9 +183,17 @@ class _Resampled:
         documents, reason = int(found.clusters), str(found.reason)
         if not reason and documents < needed:
             reason = "documents"
+        layers, heads = panel.values.shape[1], math.prod(panel.values.shape[1:3])
+        if isinstance(found, CrossedInterval):
+            layers = int(found.layers)
+        if self.test.along_depth and layers < MIN_LAYERS:
+            reason = "layers"
+        if self.test.across_heads and heads < MIN_HEADS:
+            reason = "heads"
         words = {
             "documents": f"too few documents: {documents}, needs {needed}",
-            "layers": f"too few layers: {int(getattr(found, 'layers', 0))}, needs {MIN_LAYERS}",
+            "layers": f"too few layers: {layers}, needs {MIN_LAYERS}",
+            "heads": f"too few heads: {heads}, needs {MIN_HEADS}",
         }
         bounds = (found.low, found.high, found.standard_error)
         low, high, error = (math.nan if reason else float(bound) for bound in bounds)
@@ -206,7 +202,7 @@ class _Resampled:
             low,
             high,
             error,
-            float(getattr(found, "degrees", found.clusters - 1)),
+            float(found.degrees if isinstance(found, CrossedInterval) else found.clusters - 1),
             len(panel.values),
             documents,
             words.get(reason) or REASONS.get(reason, reason),
@@ -263,37 +259,42 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     named = {null.name: null for null in nulls}
     own = named.get(claim.test.against or "")
     if own is None:
-        value, parts = sampled.whole(observed), sampled.parts(observed)
+        estimate, literal, chance = sampled.tested(observed)
     elif lacking := _lacking(own, observed):
         return _undecided(claim, f"null {own.name}: {lacking}")
     else:
-        value, parts = sampled.beside(own.draws).apart()
-    estimate = sampled.interval(value, parts)
-    literal = literal_verdict(estimate, claim.test)
+        estimate = sampled.interval(*sampled.beside(own.draws).apart())
+        literal, chance = sampled.literal(estimate, math.nan)
     compared = tuple(
         _against(null, sampled, claim.test, own)
         for null in nulls
         if null.name in claim.controls or null is own
     )
     controlled, why = _controlled(literal, compared, claim.test)
+    changes = [
+        would_change(estimate, claim.test, literal, 1 - rules.confidence),
+        controlled_change(literal, controlled, compared, claim.test, VACUOUS_SHARE),
+    ]
     return Judged(
         estimate,
         literal,
         controlled,
         compared,
-        f"{_sentence(claim, estimate, literal)} {why}".strip(),
-        would_change(estimate, claim.test, literal),
+        f"{literal_reason(claim, estimate, literal, chance)} {why}".strip(),
+        ". ".join(filter(None, changes)),
+        chance,
     )
 
 
 def _undecided(claim: Claim, why: str) -> Judged:
+    estimate = replace(_UNKNOWN, reason=why)
     return Judged(
-        replace(_UNKNOWN, reason=why),
+        estimate,
         "unclear",
         "unclear",
         (),
         f"No number: {why}.",
-        would_change(replace(_UNKNOWN, reason=why), claim.test, "unclear"),
+        would_change(estimate, claim.test, "unclear"),
     )
 
 
@@ -322,14 +323,14 @@ def _against(
     both = sampled.beside(null.draws)
     difference = sampled.interval(*both.difference(test))
     verdict = literal_verdict(difference, test, bound=0.0)
-    tested: list[Estimate] = []
+    verdicts: list[Verdict] = []
     if own is None:
-        tested = [sampled.interval(sampled.whole(d), sampled.parts(d)) for d in null.draws]
+        verdicts = [sampled.tested(draw)[1] for draw in null.draws]
     elif null is not own:
         # The test is a difference to one null: does another null differ from it as much?
-        tested = [sampled.interval(*sampled.beside(own.draws, d).apart()) for d in null.draws]
-    passed = [literal_verdict(estimate, test) == "pass" for estimate in tested]
-    passing = float(np.mean(passed)) if passed else math.nan
+        apart = [sampled.beside(own.draws, draw).apart() for draw in null.draws]
+        verdicts = [literal_verdict(sampled.interval(*both), test) for both in apart]
+    passing = verdicts.count("pass") / len(verdicts) if verdicts else math.nan
     observed = sampled.observed.first.mean()[..., 0]
     chance = np.mean([draw.first.mean()[..., 0] for draw in null.draws], axis=0)
     size = paired_effect(observed.ravel(), chance.ravel())
@@ -353,52 +354,19 @@ def _controlled(
     if literal != "pass":
         return literal, ""
     # Draws that cannot be told apart from each other count as one kind.
-    kinds = {null.kind for null in compared if null.passing >= VACUOUS_SHARE}
-    if len(kinds) >= VACUOUS_KINDS:
-        names = [null.name for null in compared if null.passing >= VACUOUS_SHARE]
-        return "vacuous", f"The same test passes without the structure: {', '.join(names)}."
+    passing = [null for null in compared if null.passing >= VACUOUS_SHARE]
+    if len({null.kind for null in passing}) >= VACUOUS_KINDS:
+        names = ", ".join(
+            f"{null.name} on {round(null.passing * null.draws)} of {null.draws} draws"
+            for null in passing
+        )
+        return "vacuous", f"The same test passes without the structure: {names}."
     stopping: tuple[Verdict, ...] = ("fail", "unclear")
     for verdict in stopping:
-        stopped = [null for null in compared if null.verdict == verdict]
-        if stopped:
-            return verdict, " ".join(_stopped(null, test) for null in stopped[:2])
+        inconclusive = [null for null in compared if null.verdict == verdict]
+        if inconclusive:
+            return verdict, " ".join(stopped(null, test) for null in inconclusive[:2])
     if not compared:
         return "unclear", "No null was compared."
     cleared = ", ".join(null.name for null in compared)
     return "pass", f"The difference to every null clears the smallest effect ({cleared})."
-
-
-def _stopped(null: AgainstNull, test: ClaimTest) -> str:
-    if null.lacking or not null.difference.known:
-        return f"Null {null.name}: {null.lacking or null.difference.reason}."
-    low, high = said(null.difference.low), said(null.difference.high)
-    side = "below" if test.claimed == "below" else "above"
-    what = "the difference" if test.range is None else "the gain in distance to the range's middle"
-    return (
-        f"Null {null.name} has {said(null.value)}: {what} {said(null.difference.value)} "
-        f"[{low}, {high}] does not clear the smallest effect; wholly {side} "
-        f"{said(edge(test, 0.0))} it would."
-    )
-
-
-_WORDS: Mapping[Verdict, str] = {
-    "pass": "is wholly on the claimed side of",
-    "fail": "is wholly on the other side of",
-    "unclear": "holds",
-}
-
-
-def _sentence(claim: Claim, estimate: Estimate, literal: Verdict) -> str:
-    number = said(estimate.value)
-    if not estimate.known:
-        return f"Estimate {number}, no interval: {estimate.reason}."
-    interval = f"[{said(estimate.low)}, {said(estimate.high)}]"
-    if claim.generality == "heads":
-        least, most = min(COVERAGE.values()), max(COVERAGE.values())
-        interval += f" (over heads: {METHOD}, seen to hold the truth in {least:.1%} to {most:.1%})"
-    if claim.test.range is not None:
-        low, high = map(said, claim.test.range)
-        words = {"pass": "lies inside", "fail": "lies outside", "unclear": "crosses an end of"}
-        return f"{number} {interval} {words[literal]} the range {low} to {high}."
-    line = said(edge(claim.test, claim.test.bound))
-    return f"{number} {interval} {_WORDS[literal]} the line {line}."

@@ -21,7 +21,7 @@ from attention_wavelets.inference.regression import regress
 from attention_wavelets.inference.shapes import change_point, choose_curve
 from attention_wavelets.inference.spread import levene_trend, principal_share
 
-__all__ = ["KINDS", "TestKind", "over_models", "statistic"]
+__all__ = ["KINDS", "TestKind", "model_points", "over_models", "points", "statistic", "trend"]
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,22 @@ def statistic(averages: FloatArray, test: ClaimTest) -> FloatArray:
 
 def over_models(averages: Sequence[FloatArray], places: FloatArray, test: ClaimTest) -> FloatArray:
     """The same number of a row of models, each (..., layer, head, column), at places (model,)."""
-    means = np.stack([_over_heads(np.asarray(x, dtype=np.float64))[..., 0] for x in averages], -1)
-    return _TRENDS[test.kind](means, places, test)
+    return trend(model_points(averages), places, test)
+
+
+def model_points(averages: Sequence[FloatArray]) -> FloatArray:
+    """What a trend over models runs through: the mean of each, (..., model)."""
+    return np.stack([_over_heads(np.asarray(x, dtype=np.float64))[..., 0] for x in averages], -1)
+
+
+def points(averages: FloatArray, test: ClaimTest) -> tuple[FloatArray, FloatArray]:
+    """What a trend runs through in one model, (..., point), and the places of the points."""
+    return _along(np.asarray(averages, dtype=np.float64), test)
+
+
+def trend(values: FloatArray, places: FloatArray, test: ClaimTest) -> FloatArray:
+    """The number (...) of points (..., point) at places (point,)."""
+    return _TRENDS[test.kind](values, places, test)
 
 
 def _quotient(above: FloatArray, below: NDArray[Any]) -> FloatArray:

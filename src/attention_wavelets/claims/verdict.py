@@ -1,4 +1,4 @@
-"""From an estimate with its interval to a verdict, and what would have changed it."""
+"""From an estimate with its interval to a verdict."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from attention_wavelets.config.claims import ClaimTest
 
 __all__ = [
     "VERDICTS",
+    "AgainstNull",
     "Estimate",
     "Verdict",
     "combined",
@@ -19,7 +20,6 @@ __all__ = [
     "literal_verdict",
     "one_sided_p",
     "said",
-    "would_change",
 ]
 
 Verdict = Literal["pass", "fail", "unclear", "vacuous", "not testable here"]
@@ -63,6 +63,46 @@ class Estimate:
     def known(self) -> bool:
         """Whether there is an interval."""
         return math.isfinite(self.low) and math.isfinite(self.high)
+
+
+@dataclass(frozen=True)
+class AgainstNull:
+    """The claim's number beside that of one null.
+
+    Attributes
+    ----------
+    name, kind
+        Of the null.
+    value
+        Mean of the number over its draws.
+    difference
+        Observed less null with its interval; for a claimed range how much nearer to the middle of
+        the range the observed number is.
+    verdict
+        Whether the difference clears the smallest effect in the claimed direction.
+    passing
+        Share of the draws on which the claim's own test passes; NaN for the null that the test
+        itself compares with.
+    draws, unmatched
+        Number of draws, and the largest share of signals that were not matched in one.
+    superiority, null_sd
+        Of the first column over heads: chance that a head lies above its null, and the difference
+        in standard deviations of the null's heads.
+    lacking
+        Why there is nothing to compare with; "" otherwise.
+    """
+
+    name: str
+    kind: str
+    value: float
+    difference: Estimate
+    verdict: Verdict
+    passing: float
+    draws: int
+    unmatched: float
+    superiority: float = math.nan
+    null_sd: float = math.nan
+    lacking: str = ""
 
 
 def edge(test: ClaimTest, bound: float) -> float:
@@ -126,30 +166,6 @@ def combined(verdicts: list[Verdict]) -> Verdict:
         if verdict in verdicts:
             return verdict
     return "pass" if verdicts else "not testable here"
-
-
-def would_change(estimate: Estimate, test: ClaimTest, verdict: Verdict) -> str:
-    """One sentence: which number would have changed the literal verdict."""
-    if not estimate.known:
-        return f"an interval would be needed first; {estimate.reason or 'there is none'}"
-    interval = f"the interval is [{said(estimate.low)}, {said(estimate.high)}]"
-    if test.range is not None:
-        inside = f"an interval inside [{said(test.range[0])}, {said(test.range[1])}]"
-        outside = "one wholly outside it would fail"
-        words = {
-            "pass": f"an end outside [{said(test.range[0])}, {said(test.range[1])}] would undo it",
-            "fail": f"{inside} would pass",
-        }
-        return f"{words.get(verdict, f'{inside} would pass, {outside}')}; {interval}"
-    line = said(edge(test, test.bound))
-    side, other = ("below", "above") if test.claimed == "below" else ("above", "below")
-    end = "upper" if test.claimed == "below" else "lower"
-    words = {
-        "pass": f"with the {end} end not {side} {line} it would not pass",
-        "fail": f"wholly {side} {line} it would pass",
-    }
-    both = f"wholly {side} {line} it would pass, wholly {other} it would fail"
-    return f"{words.get(verdict, both)}; {interval}"
 
 
 def said(value: float) -> str:

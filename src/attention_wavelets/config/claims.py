@@ -146,6 +146,10 @@ _OVER: dict[str, tuple[str, ...]] = {
     "spread": ("depth", "heads"),
 }
 
+# Kinds whose number is a trend through points, and kinds that tell heads from each other.
+_TRENDS = ("slope", "rank_trend", "change_point", "curve_choice")
+_ACROSS_HEADS = ("regression", "variance_share", "two_groups")
+
 # Kinds whose number is a mean over heads, to which an interval over heads applies.
 _OF_MEANS = ("sign", "equivalence", "distance_to_null")
 
@@ -210,6 +214,21 @@ class ClaimTest(Strict):
             if low >= high:
                 raise ValueError(f"a range must increase, got [{low}, {high}]")
         return self
+
+    @property
+    def is_trend(self) -> bool:
+        """Whether the number is about the order of points: layers, columns or models."""
+        return self.kind in _TRENDS
+
+    @property
+    def along_depth(self) -> bool:
+        """Whether the number compares layers."""
+        return self.kind in _OVER and self.over == "depth"
+
+    @property
+    def across_heads(self) -> bool:
+        """Whether the number is about how heads differ."""
+        return self.kind in _ACROSS_HEADS or self.over == "heads"
 
     def own_settings(self) -> dict[str, Any]:
         """The settings that only this kind has."""

@@ -28,6 +28,8 @@ from attention_wavelets.store.tables import read_table, write_csv
 
 __all__ = ["judge_claims"]
 
+# Models whose sentences stand in a row of claims.csv.
+MOST_MODELS = 3
 _PROTOCOL: TypeAdapter[Any] = TypeAdapter(Protocol)
 _TABLES = {"head": "heads", "pair_of_conditions": "heads", "layer": "layers", "model": "model"}
 _KEYS = ("null", "draw", "condition", "probe", "sequence", "document", "layer", "head", "unmatched")
@@ -337,8 +339,6 @@ def _nearest(judged: Judged) -> AgainstNull | None:
 
 
 def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, Any]:
-    literal: Verdict = combined([o.judged.literal for o in outcomes])
-    controlled: Verdict = combined([o.judged.controlled for o in outcomes])
     row = {
         "claim": case.name,
         "statement": case.claim.statement,
@@ -362,12 +362,18 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
             "reason": f"{lacking[:1].upper()}{lacking[1:]}.",
             "would_change": "",
         }
+    literal: Verdict = combined([o.judged.literal for o in outcomes])
+    # Without a literal pass there is nothing to control.
+    controlled = combined([o.judged.controlled for o in outcomes]) if literal == "pass" else literal
+    deciding = [
+        outcome
+        for outcome in outcomes
+        if (outcome.judged.literal if literal != "pass" else outcome.judged.controlled)
+        == controlled
+    ]
     # The claim speaks of every model, so the one that bears it out least decides.
-    weakest = sorted(outcomes, key=lambda outcome: _doubt(case, outcome), reverse=True)
-    decides = next(
-        (o for o in weakest if (o.judged.literal, o.judged.controlled) == (literal, controlled)),
-        next(o for o in weakest if o.judged.controlled == controlled),
-    )
+    decides = max(deciding, key=lambda outcome: _doubt(case, outcome))
+    doubt = max(_doubt(case, outcome) for outcome in outcomes)
     judged, null = decides.judged, _nearest(decides.judged)
     rest = [
         f"{outcome.model} {outcome.judged.literal}, {outcome.judged.controlled}"
@@ -382,21 +388,30 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         "high": judged.estimate.high,
         "n": judged.estimate.n,
         "documents": judged.estimate.documents,
-        "p": one_sided_p(weakest[0].judged.estimate, case.claim.test),
+        "p": math.nan if math.isinf(doubt) else doubt,
         "null_value": math.nan if null is None else null.value,
         "null": "" if null is None else null.name,
         "reference": case.claim.reference,
         "verdict_literal": literal,
         "verdict_controlled": controlled,
         "reason": f"{decides.model}: {judged.reason}{more}",
-        "would_change": judged.would_change,
+        "would_change": _would_change(deciding, controlled),
     }
+
+
+def _would_change(deciding: Sequence[_Outcome], controlled: Verdict) -> str:
+    """Every model that stands in the way would have to change; of a pass any one could undo it."""
+    said = [f"{outcome.model}: {outcome.judged.would_change}" for outcome in deciding[:MOST_MODELS]]
+    if len(deciding) > MOST_MODELS:
+        said.append(f"{len(deciding) - MOST_MODELS} more models (claims_by_model.csv)")
+    between = " Or " if controlled == "pass" else " And "
+    return f"{f'.{between}'.join(said)}."
 
 
 def _doubt(case: _Case, outcome: _Outcome) -> float:
     """p of the claim's own number; the largest doubt is that of a model without an interval."""
     p = one_sided_p(outcome.judged.estimate, case.claim.test)
-    return math.inf if math.isnan(p) else p
+    return math.inf if math.isnan(p) else float(np.fmax(p, outcome.judged.chance))
 
 
 _NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "null_value")
