@@ -428,7 +428,7 @@ def _with_holm(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 
 _DETAILS = [
-    *("claim", "model", "estimate", "low", "high", "n", "documents"),
+    *("claim", "model", "estimate", "low", "high", "n", "documents", "chance"),
     *("verdict_literal", "verdict_controlled", "null", "null_kind", "null_value"),
     *("difference", "difference_low", "difference_high", "null_verdict", "null_passes"),
     *("draws", "unmatched", "superiority", "null_sd", "lacking", "reason", "would_change"),
@@ -445,6 +445,7 @@ def _detail(case: _Case, outcome: _Outcome, null: AgainstNull | None) -> dict[st
         "high": judged.estimate.high,
         "n": judged.estimate.n,
         "documents": judged.estimate.documents,
+        "chance": judged.chance,
         "verdict_literal": judged.literal,
         "verdict_controlled": judged.controlled,
         "reason": judged.reason,
