@@ -154,7 +154,7 @@ def _claim(name: str, claim: Claim) -> tuple[str, ...]:
     models += [" or ".join(asked.position_encoding).replace("_", " ")]
     models += [", ".join(f"checkpoints of {name}" for name in asked.checkpoints_of)]
     models += [f"at least {asked.at_least}"] if asked.at_least > 1 else []
-    nulls = dict.fromkeys(n for n in (test.against, *claim.controls) if n)
+    nulls = claim.nulls()
     return (
         name,
         claim.statement + (f" *{claim.remark}*" if claim.remark else ""),
@@ -184,7 +184,7 @@ def claim_nulls() -> str:
     rows = []
     for name in options(CONF, "null"):
         null = load_member("null", name, CONF, {})
-        using = [n for n, c in found if name in (c.test.against, *c.controls)]
+        using = [n for n, c in found if name in c.nulls()]
         rows.append((f"`{name}`", f"`{null.kind}`", null.says, ", ".join(using) or "–"))
     return _table(("null", "kind", "what it is", "claims"), rows)
 

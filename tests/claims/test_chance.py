@@ -13,14 +13,14 @@ from attention_wavelets.claims.panel import Subject
 from attention_wavelets.inference import exact
 from helpers.claims import claim, draws, noisy, panel
 
-SPEARMAN = claim("rank_trend", over="parameters", needs=["a"]).test
-KENDALL = claim("rank_trend", over="parameters", needs=["a"], method="kendall").test
-SLOPE = claim("slope", over="parameters", needs=["a"], claimed="below").test
+SPEARMAN = claim("rank_trend", over="parameters", needs=[*"abcd"]).test
+KENDALL = claim("rank_trend", over="parameters", needs=[*"abcd"], method="kendall").test
+SLOPE = claim("slope", over="parameters", needs=[*"abcd"], claimed="below").test
 KINDS = {
     "slope": SLOPE,
     "rank_trend": SPEARMAN,
-    "change_point": claim("change_point", over="parameters", needs=["a"]).test,
-    "curve_choice": claim("curve_choice", over="parameters", needs=["a"], curve="power").test,
+    "change_point": claim("change_point", over="parameters", needs=[*"abcd"]).test,
+    "curve_choice": claim("curve_choice", over="parameters", needs=[*"abcd"], curve="power").test,
 }
 PLACES = np.array([1.0, 2.0, 4.0, 5.0, 7.0, 11.0])
 
@@ -36,7 +36,7 @@ def test_the_p_of_ranks_is_the_exact_one(test, known):
 
 def test_ranks_are_those_of_the_claimed_side_too():
     y = np.random.default_rng(1).normal(size=6)
-    below = claim("rank_trend", over="parameters", needs=["a"], claimed="below").test
+    below = claim("rank_trend", over="parameters", needs=[*"abcd"], claimed="below").test
     assert order_p(y, PLACES, below) == exact.spearman(PLACES, y, "less").p
     assert order_p(-y, PLACES, below) == pytest.approx(order_p(y, PLACES, SPEARMAN))
 
@@ -90,7 +90,7 @@ def test_models_in_no_order_hardly_ever_pass(kind: str):
     """Exactly known models that stand in any order: the interval alone would let many pass."""
     effect = {"rank_trend": 0.3, "change_point": 2.0}[kind]
     case = claim(
-        kind, over="parameters", needs=["a"], smallest_effect=effect, controls=["untrained"]
+        kind, over="parameters", needs=[*"abcd"], smallest_effect=effect, controls=["untrained"]
     )
     generator = np.random.default_rng(3)
     verdicts = []
@@ -110,7 +110,7 @@ def test_models_in_no_order_hardly_ever_pass(kind: str):
 
 
 def test_models_in_order_pass():
-    case = claim("rank_trend", over="parameters", needs=["a"], smallest_effect=0.3)
+    case = claim("rank_trend", over="parameters", needs=[*"abcd"], smallest_effect=0.3)
     found = judge(case, models([0.1, 0.2, 0.3, 0.4, 0.5, 0.6], 0), [], Rules(resamples=60))
     assert found.literal == "pass"
     assert found.chance == pytest.approx(1 / math.factorial(6))

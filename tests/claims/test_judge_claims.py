@@ -239,6 +239,29 @@ def test_p_values_of_models_are_adjusted_as_one_family(world: World):
     assert details.groupby(["claim", "model"])["q"].nunique().eq(1).all()
 
 
+def test_the_p_that_is_corrected_is_the_largest_of_number_and_differences(world: World):
+    """The number is far from its line, but hardly beyond a null: nothing else counts."""
+    filled(world, ALL)
+    near = level(0.6) - 0.1 - np.random.default_rng(3).normal(0.012, 0.01, (12, 1, 1))
+    world.put("rope", {"selectivity": near}, null="iid")
+    world.claim("C1", **SELECTIVE, controls=["iid"], models={"needs": ["rope"]})
+    row = world.judge()[0].loc["C1"]
+    assert row["p"] < 1e-9
+    assert 1e-4 < row["p_controlled"] == row["p_holm"] < 0.2
+    world.claim("C2", **SELECTIVE, controls=["permuted"], models={"needs": ["rope"]})
+    assert world.judge()[0].loc["C2", "p_controlled"] == 1.0
+
+
+def test_nulls_that_keep_the_same_are_one_family(world: World):
+    filled(world, ALL)
+    for name in ("iid", "permuted"):
+        world.put("rope", {"selectivity": level(0.59, 5)}, null=name)
+    world.claim("C1", **SELECTIVE, controls=["iid", "permuted"], models={"needs": ["rope"]})
+    _, details = world.judge()
+    assert details["null_family"].tolist() == ["order", "order"]
+    assert details["verdict_controlled"].tolist() == ["fail", "fail"]
+
+
 def test_models_are_a_sample_of_two_by_the_signs_of_their_distances(world: World):
     filled(world, ALL)
     world.claim("C1", **SELECTIVE)
@@ -434,7 +457,7 @@ def test_a_controlled_pass_must_survive_the_number_of_claims(world: World):
     for number in range(1, 30):
         world.claim(f"C{number}", **{**settings, "bound": 2.0})
     claims, _ = world.judge()
-    np.testing.assert_allclose(claims["p_holm"], holm(claims["p"].to_numpy()))
+    np.testing.assert_allclose(claims["p_holm"], holm(claims["p_controlled"].to_numpy()))
     row = claims.loc["C0"]
     assert row["p"] == alone["p"]
     assert row["p_holm"] > 0.05
@@ -500,10 +523,10 @@ def test_checkpoints_are_placed_by_their_step(world: World):
 def test_a_training_without_its_checkpoints_is_not_testable_here(world: World):
     growing(world, lambda i: float(i >= 3))
     world.step = {"m0": 0, "m1": 1000}
-    asked = {"checkpoints_of": ["a/b", "a/c"], "at_least": 3}
+    asked = {"checkpoints_of": ["a/b", "a/c"], "at_least": 4}
     world.claim("C1", **CHECKPOINTS, models=asked)
     assert world.judge()[0].loc["C1", "reason"] == (
-        "Needs 3 checkpoints of a/b, the study has 2; 3 checkpoints of a/c, the study has 0."
+        "Needs 4 checkpoints of a/b, the study has 2; 4 checkpoints of a/c, the study has 0."
     )
 
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from attention_wavelets.claims.statistics import KINDS, over_models, statistic
+from attention_wavelets.claims.statistics import (
+    KINDS,
+    over_models,
+    placed,
+    points,
+    statistic,
+    trend,
+)
 from attention_wavelets.config import claims as schema
 from attention_wavelets.config.claims import ClaimTest
 from helpers.claims import claim
@@ -51,7 +58,7 @@ EVERY = {
     "kernel_collapse": of("kernel_collapse", 2, least_diversity=1.0),
 }
 MORE = {
-    "slope over columns": of("slope", 3, over="columns", at=[0, 1, 2]),
+    "slope over columns": of("slope", 4, over="columns", at=[0, 1, 2, 3]),
     "kendall": of("rank_trend", method="kendall"),
     "rank over columns": of("rank_trend", 4, over="columns", at=[3, 1, 2, 0]),
     "partial": of("regression", 3, partial=True),
@@ -152,9 +159,9 @@ def test_a_slope_over_depth_is_that_of_least_squares():
 
 
 def test_a_slope_over_columns_uses_their_places():
-    table = np.empty((LAYERS, HEADS, 3))
-    table[:] = 1.0 + 0.5 * np.array([0.0, 1.0, 4.0])
-    test = of("slope", 3, over="columns", at=[0, 1, 4])
+    table = np.empty((LAYERS, HEADS, 4))
+    table[:] = 1.0 + 0.5 * np.array([0.0, 1.0, 4.0, 6.0])
+    test = of("slope", 4, over="columns", at=[0, 1, 4, 6])
     assert statistic(table, test) == pytest.approx(0.5)
 
 
@@ -302,7 +309,7 @@ def test_models_in_a_row_are_compared_by_their_means(kind: str):
     for number, mean in enumerate(means):
         noise = np.random.default_rng(number).standard_normal((3, number + 2, 4, 1))
         averages.append(mean + noise - noise.mean(axis=(1, 2, 3), keepdims=True))
-    test = of(kind, over="parameters", needs=["m"], **settings)
+    test = of(kind, over="parameters", needs=[*"mnop"], **settings)
     found = over_models(averages, PLACES, test)
     # The same points as columns of one model.
     columns = np.empty((LAYERS, HEADS, 6))
@@ -314,7 +321,54 @@ def test_models_in_a_row_are_compared_by_their_means(kind: str):
 def test_step_0_is_no_point_of_a_law():
     x = np.array([0.0, 1, 2, 4, 8, 16])
     averages = [np.full((2, 2, 1), value) for value in (9.0, 1, 1.4, 2.1, 2.8, 4)]
-    test = of("curve_choice", over="step", needs=["m"], curve="power")
+    test = of("curve_choice", over="step", needs=[*"mnop"], curve="power")
     without = over_models(averages[1:], x[1:], test)
     np.testing.assert_allclose(over_models(averages, x, test), without)
     assert np.isfinite(without)
+
+
+@pytest.mark.parametrize(("effect", "sign"), [("positive", 1), ("negative", -1), (None, 0)])
+def test_a_regression_counts_against_a_claim_with_the_other_sign(effect, sign: int):
+    table = np.random.default_rng(0).normal(size=(LAYERS, HEADS, 2))
+    table[..., 0] = 2 * table[..., 1] + 0.1 * table[..., 0]
+    plain = float(statistic(table, of("regression", 2)))
+    assert plain > 0.9
+    found = float(statistic(table, of("regression", 2, effect=effect)))
+    assert found == pytest.approx(plain * (sign or 1))
+
+
+def test_a_step_must_lie_where_it_is_claimed_and_go_the_claimed_way():
+    steps = np.array([0.0, 100, 300, 1000, 3000, 10000, 30000, 100000])
+    y = np.where(steps < 2000, 0.0, 1.0) + 0.01 * np.sin(np.arange(8))
+    models = [np.full((1, 1, 1), value) for value in y]
+
+    def gain(**settings: object) -> float:
+        test = of("change_point", over="step", needs=["m"], smallest_effect=2.0, **settings)
+        return float(over_models(models, placed(steps, "step"), test))
+
+    assert gain() == gain(direction="up") == gain(between=[500, 5000]) > 2
+    assert gain(direction="down") < 0
+    assert gain(between=[0, 500]) < 0
+
+
+def test_a_smooth_curve_of_learning_is_no_jump():
+    steps = np.array([0, *2.0 ** np.arange(0, 18)])
+    y = 0.2 + 0.04 * np.log1p(steps) + 0.001 * np.sin(np.arange(len(steps)))
+    models = [np.full((1, 1, 1), value) for value in y]
+    test = of("change_point", over="step", needs=["m"], smallest_effect=2.0)
+    assert float(over_models(models, placed(steps, "step"), test)) < 0
+
+
+def test_layers_of_one_scale_do_not_hide_behind_the_others():
+    """Half of the layers are copies of one head: they collapse by having nothing to collapse."""
+    collapse = np.where(np.arange(8) < 4, 0.0, 0.15)
+    octaves = np.where(np.arange(8) < 4, 0.1, 3.0)
+    table = np.stack([collapse, octaves], axis=-1)[:, None, :]
+    test = of("kernel_collapse", 2, claimed="below", least_diversity=1.0)
+    assert float(statistic(table, test)) == pytest.approx((4 * 1.0 + 4 * 0.15) / 8)
+
+
+def test_the_points_of_a_spread_are_those_of_levene_s_trend():
+    table = np.random.default_rng(2).normal(size=(LAYERS, HEADS, 1))
+    test = of("spread")
+    assert float(trend(*points(table, test), test)) == pytest.approx(float(statistic(table, test)))

@@ -459,7 +459,7 @@ def test_every_claim_reads_measures_that_its_protocol_has(conf: Path):
     experiment = compose([], conf)
     assert list(experiment.claim) == options(CONF, "claim")
     assert len(experiment.claim) >= 41
-    used = {n for c in experiment.claim.values() for n in (c.test.against, *c.controls) if n}
+    used = {null for claim in experiment.claim.values() for null in claim.nulls()}
     assert used == set(experiment.null)
 
 
@@ -492,7 +492,7 @@ def test_all_claims_are_every_file(conf: Path):
     claims_of(conf, "all")
     experiment = compose([], conf)
     assert list(experiment.claim) == ["H01", "H09"]
-    assert set(experiment.null) == {"iid", "permuted", "exponential", "untrained", "shuffled"}
+    assert set(experiment.null) == {"iid", "permuted", "untrained", "shuffled"}
     claims_of(conf)
     assert compose([], conf).claim == compose([], conf).null == {}
 
@@ -580,7 +580,7 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "always above": (another("sign", "band_low", bound=-1), "one outcome only"),
     "more than all variance": (
         another("regression", "band_low", "band_mid", bound=1.5),
-        "the number lies between 0 and 1",
+        "the number lies between -1 and 1",
     ),
     "a rank correlation of 1": (another("rank_trend", bound=0.9), "lies between -1 and 1"),
     "a range of no share": (
@@ -642,6 +642,23 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
         another("slope", over="parameters"),
         "over 'parameters' compares models: name them in models.needs",
     ),
+    "a trend of three points": (
+        another("slope", "band_low", "band_mid", "band_high", over="columns", at=[1, 2, 3]),
+        "a trend needs 4 points, got 3 columns: of fewer every order is likely",
+    ),
+    "a trend of three models": (
+        {
+            **another("slope", over="parameters"),
+            "models": {"needs": ["pythia-14m", "pythia-70m", "pythia-160m"]},
+        },
+        "a trend over 'parameters' needs 4 models, 3 are asked for",
+    ),
+    "a step between layers": (
+        another("change_point", between=[0, 1]),
+        "`between` is for steps over 'parameters' or 'step', from 0 on",
+    ),
+    "a direction of a slope": (another("slope", direction="up"), "no setting 'direction'"),
+    "an effect of a mean": (another("sign", effect="positive"), "no setting 'effect'"),
     "a training that is not named": (
         another("slope", over="step"),
         "over 'step' compares models: name them in models.checkpoints_of",
@@ -726,7 +743,7 @@ def test_a_claim_has_evidence_where_all_it_reads_is_measured(conf: Path):
 def test_nulls_are_made_of_what_claims_read_of_trained_models(conf: Path):
     from attention_wavelets.config.evidence import null_cells
 
-    claims_of(conf, "H02", "H03", "R06", "H05B")
+    claims_of(conf, "H02", "H03", "R06", "R13", "H05B")
     cells = list(null_cells(compose([], conf)))
     assert [(cell.model, cell.corpus, cell.protocol) for cell in cells] == [
         (model, corpus, protocol)
@@ -739,8 +756,9 @@ def test_nulls_are_made_of_what_claims_read_of_trained_models(conf: Path):
     assert by_position.measures == ("scale_sensitivity",)
     assert by_position.nulls == ("iid", "permuted-sink-fixed", "sink-random")
     assert (by_lag.conditions, by_lag.probes) == (("full",), ("lag",))
-    assert by_lag.measures == ("kernel_kl_exponential", "kernel_kl_power")
-    assert by_lag.nulls == ("exponential", "iid", "permuted")
+    assert by_lag.measures == ("excess_sqrt", "kernel_kl_exponential", "kernel_kl_power")
+    # What a test compares with, controls and rivals.
+    assert by_lag.nulls == ("exponential", "iid", "permuted", "power-law")
     # Untrained twins and other input are no signals: nothing is made of them here.
     claims_of(conf, "H02")
     assert list(null_cells(compose([], conf))) == []

@@ -21,6 +21,7 @@ def claim(
     claimed: str = "above",
     smallest_effect: float = 0.1,
     controls: Sequence[str] = (),
+    rivals: Sequence[str] = (),
     generality: str = "text",
     needs: Sequence[str] = (),
     **test: Any,
@@ -40,10 +41,12 @@ def claim(
             "protocol": "paper",
             "probe": "received",
             "controls": list(controls),
+            "rivals": list(rivals),
             "generality": generality,
             "models": {
                 "needs": list(needs),
                 "checkpoints_of": ["a/b"] if test.get("over") == "step" else [],
+                "at_least": 4 if test.get("over") == "step" else 1,
             },
         }
     )

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats
 
 from attention_wavelets.claims.panel import Panel, Subject
+from attention_wavelets.claims.statistics import placed
 from attention_wavelets.claims.verdict import edge
 from attention_wavelets.config.claims import Claim, ClaimTest
 from attention_wavelets.config.compose import load_member
@@ -25,7 +26,8 @@ CONF = Path(__file__).parents[2] / "conf"
 DOCUMENTS = np.repeat(np.arange(12), 2)
 LAYERS, HEADS = 12, 4
 # Early checkpoints lie close together, as those that are published do.
-STEPS = np.array([0.0, *10.0 ** np.arange(12)])
+# A step in the middle of twelve lies between 256 and 1,024.
+STEPS = np.array([0.0, *4.0 ** np.arange(12)])
 Range = tuple[float, float]
 
 
@@ -126,9 +128,10 @@ class _Drawn:
         """Places of the points of a trend, and their values."""
         test = self.test
         if test.over == "parameters":
-            places = np.log(3.0) * np.arange(len(self.claim.models.needs))
+            # A step in the middle of eight lies between 378 and 1,134 million.
+            places = placed(14e6 * 3.0 ** np.arange(len(self.claim.models.needs)), test.over)
         elif test.over == "step":
-            places = STEPS[: self.claim.models.at_least]
+            places = placed(STEPS[: self.claim.models.at_least], test.over)
         else:
             places = np.array(test.at) if test.at else np.linspace(0, 1, LAYERS)
         return places, _SHAPES[test.kind](self, places)
@@ -188,6 +191,8 @@ def _monotone(drawn: _Drawn, places: np.ndarray) -> np.ndarray:
 def _step(drawn: _Drawn, places: np.ndarray) -> np.ndarray:
     low, high = _inner(drawn.ranges[0])
     step = np.arange(len(places)) >= len(places) // 2
+    if drawn.test.direction == "down":
+        step = ~step
     line = (places - places.min()) / np.ptp(places)
     return np.asarray(low + (high - low) * (step if drawn.holds else line))
 
@@ -258,7 +263,8 @@ def _mixed(share: float, first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 def _regression(drawn: _Drawn) -> np.ndarray:
     z = _unrelated(len(drawn.test.of), drawn.count)
-    y = _mixed(drawn.number(0.0, 1.0), z[:, 1], z[:, 0])
+    sign = -1 if drawn.test.effect == "negative" else 1
+    y = _mixed(drawn.number(0.0, 1.0), sign * z[:, 1], z[:, 0])
     return drawn.around(np.column_stack([y, z[:, 1:]]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import numpy as np
@@ -17,6 +18,22 @@ NOISE = np.random.default_rng(0).normal(size=200)
 
 def rss(y, *parts):
     return sum(((y[part] - y[part].mean()) ** 2).sum() for part in parts)
+
+
+@pytest.mark.parametrize("up", [True, False])
+def test_a_step_elsewhere_or_the_other_way_competes(up: bool):
+    x = np.arange(20.0)
+    y = np.where(x < 12, 0.0, 1.0 if up else -1.0) + 0.05 * NOISE[:20]
+    plain = change_point(x, y)
+    assert plain.best == "step"
+    assert plain.bic_other == math.inf
+    same = change_point(x, y, between=(10, 14), rising=up)
+    assert (same.best, same.location) == ("step", plain.location)
+    assert same.bic_step == plain.bic_step < same.bic_other
+    for wrong in ({"between": (2, 6)}, {"rising": not up}, {"between": (40, 50)}):
+        found = change_point(x, y, **wrong)
+        assert found.best == "other"
+        assert found.bic_other == plain.bic_step < found.bic_step
 
 
 def test_a_step_a_line_and_nothing_are_told_apart():

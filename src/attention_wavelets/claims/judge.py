@@ -11,7 +11,13 @@ import numpy as np
 from attention_wavelets.claims.chance import order_p
 from attention_wavelets.claims.panel import Panel, Subject
 from attention_wavelets.claims.statistics import KINDS, model_points, over_models, points, statistic
-from attention_wavelets.claims.verdict import AgainstNull, Estimate, Verdict, literal_verdict
+from attention_wavelets.claims.verdict import (
+    AgainstNull,
+    Estimate,
+    Verdict,
+    literal_verdict,
+    widened,
+)
 from attention_wavelets.claims.words import controlled_change, literal_reason, stopped, would_change
 from attention_wavelets.config.claims import Claim, ClaimTest
 from attention_wavelets.inference.crossed import MIN_LAYERS, CrossedInterval
@@ -29,6 +35,8 @@ __all__ = ["VACUOUS_KINDS", "VACUOUS_SHARE", "Judged", "NullDraws", "Rules", "ju
 
 # A claim is vacuous where the same test passes on this share of the draws of so many kinds of null.
 VACUOUS_SHARE, VACUOUS_KINDS = 0.9, 2
+# Their number says how sure a choice of model is, not how large an effect is.
+EVIDENCE_KINDS = ("change_point", "curve_choice", "two_groups")
 # A null that matched fewer of the signals than this decides nothing.
 MIN_MATCHED = 0.5
 # How heads differ cannot be told from fewer.
@@ -50,7 +58,9 @@ class NullDraws:
     """Draws of one null of one model.
 
     kind
-        As in conf/null; nulls of one kind count once for `vacuous`.
+        As in conf/null.
+    family
+        What is kept: nulls of one family count once for `vacuous`. "" is the kind.
     draws
         Subjects with the columns of the claim; empty where the study has none.
     lacking
@@ -61,6 +71,7 @@ class NullDraws:
     kind: str
     draws: Sequence[Subject] = ()
     lacking: str = ""
+    family: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,8 +175,18 @@ class _Resampled:
         means = model_points([panel.mean() for panel in subject.panels])
         return order_p(means, subject.places, self.test, self.rules.seed)
 
-    def interval(self, value: float, parts: FloatArray) -> Estimate:
-        """Estimate with a t-interval clustered by document."""
+    def spread(self, draws: Sequence[Subject]) -> FloatArray:
+        """The number of each draw: a null is known no better than its draws agree."""
+        return np.array([self.whole(draw) for draw in draws])
+
+    def interval(
+        self, value: float, parts: FloatArray, draws: FloatArray | None = None
+    ) -> Estimate:
+        """Estimate with a t-interval clustered by document; of a difference, draws count too."""
+        estimate = self._interval(value, parts)
+        return estimate if draws is None else widened(estimate, draws, self.rules.confidence)
+
+    def _interval(self, value: float, parts: FloatArray) -> Estimate:
         panel, rules = self.observed.first, self.rules
         needed = max(rules.min_documents, MIN_DOCUMENTS)
         found: Interval
@@ -263,14 +284,13 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
     elif lacking := _lacking(own, observed):
         return _undecided(claim, f"null {own.name}: {lacking}")
     else:
-        estimate = sampled.interval(*sampled.beside(own.draws).apart())
+        apart = sampled.beside(own.draws).apart()
+        estimate = sampled.interval(*apart, draws=sampled.spread(own.draws))
         literal, chance = sampled.literal(estimate, math.nan)
     compared = tuple(
-        _against(null, sampled, claim.test, own)
-        for null in nulls
-        if null.name in claim.controls or null is own
+        _against(null, sampled, claim.test, own) for null in nulls if null.name in claim.nulls()
     )
-    controlled, why = _controlled(literal, compared, claim.test)
+    controlled, why = _controlled(literal, compared, claim.test, claim.rivals)
     changes = [
         would_change(estimate, claim.test, literal, 1 - rules.confidence),
         controlled_change(literal, controlled, compared, claim.test, VACUOUS_SHARE),
@@ -319,9 +339,11 @@ def _against(
         return AgainstNull(
             *(null.name, null.kind, math.nan, _UNKNOWN, "unclear", math.nan, count, unmatched),
             lacking=lacking,
+            family=null.family or null.kind,
         )
     both = sampled.beside(null.draws)
-    difference = sampled.interval(*both.difference(test))
+    spread = sampled.spread(null.draws)
+    difference = sampled.interval(*both.difference(test), draws=spread)
     verdict = literal_verdict(difference, test, bound=0.0)
     verdicts: list[Verdict] = []
     if own is None:
@@ -345,22 +367,30 @@ def _against(
         unmatched,
         size.superiority,
         size.null_sd,
+        family=null.family or null.kind,
     )
 
 
 def _controlled(
-    literal: Verdict, compared: Sequence[AgainstNull], test: ClaimTest
+    literal: Verdict, compared: Sequence[AgainstNull], test: ClaimTest, rivals: Sequence[str]
 ) -> tuple[Verdict, str]:
     if literal != "pass":
         return literal, ""
     # Draws that cannot be told apart from each other count as one kind.
     passing = [null for null in compared if null.passing >= VACUOUS_SHARE]
-    if len({null.kind for null in passing}) >= VACUOUS_KINDS:
+    tested = [null for null in passing if null.name not in rivals]
+    if len({null.family for null in tested}) >= VACUOUS_KINDS:
         names = ", ".join(
             f"{null.name} on {round(null.passing * null.draws)} of {null.draws} draws"
-            for null in passing
+            for null in tested
         )
         return "vacuous", f"The same test passes without the structure: {names}."
+    if passing and test.kind in EVIDENCE_KINDS:
+        null = passing[0]
+        return "fail", (
+            f"Null {null.name} passes the same test on {round(null.passing * null.draws)} of "
+            f"{null.draws} draws, and more in an information criterion is no larger effect."
+        )
     stopping: tuple[Verdict, ...] = ("fail", "unclear")
     for verdict in stopping:
         inconclusive = [null for null in compared if null.verdict == verdict]

@@ -21,7 +21,16 @@ from attention_wavelets.inference.regression import regress
 from attention_wavelets.inference.shapes import change_point, choose_curve
 from attention_wavelets.inference.spread import levene_trend, principal_share
 
-__all__ = ["KINDS", "TestKind", "model_points", "over_models", "points", "statistic", "trend"]
+__all__ = [
+    "KINDS",
+    "TestKind",
+    "model_points",
+    "over_models",
+    "placed",
+    "points",
+    "statistic",
+    "trend",
+]
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,21 @@ def model_points(averages: Sequence[FloatArray]) -> FloatArray:
 
 def points(averages: FloatArray, test: ClaimTest) -> tuple[FloatArray, FloatArray]:
     """What a trend runs through in one model, (..., point), and the places of the points."""
-    return _along(np.asarray(averages, dtype=np.float64), test)
+    x = np.asarray(averages, dtype=np.float64)
+    if test.kind != "spread":
+        return _along(x, test)
+    # Levene's trend: the slope of the layers' mean distance from their median (Brown-Forsythe).
+    first = x[..., 0]
+    heads = np.isfinite(first).sum(axis=-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.abs(first - np.nanmedian(first, axis=-1, keepdims=True))
+        apart = apart / np.sqrt(1 - 1 / heads)
+    return _layers(apart[..., None]), _depth(x.shape[-3])
+
+
+def placed(values: FloatArray, over: str) -> FloatArray:
+    """Places of models: steps of training as ln(1 + step), parameters as ln."""
+    return np.log1p(values) if over == "step" else np.log(values)
 
 
 def trend(values: FloatArray, places: FloatArray, test: ClaimTest) -> FloatArray:
@@ -205,10 +228,16 @@ def _change_point(x: FloatArray, test: ClaimTest) -> FloatArray:
     return _change_point_of(*_along(x, test), test)
 
 
-def _change_point_of(y: FloatArray, x: FloatArray, _: ClaimTest) -> FloatArray:
+def _change_point_of(y: FloatArray, x: FloatArray, test: ClaimTest) -> FloatArray:
+    rising = None if test.direction is None else test.direction == "up"
+    between = None
+    if test.between is not None:
+        low, high = placed(np.array(test.between), test.over)
+        between = (float(low), float(high))
+
     def gain(row: FloatArray) -> float:
-        found = change_point(x, row)
-        return min(found.bic_line, found.bic_constant) - found.bic_step
+        found = change_point(x, row, between=between, rising=rising)
+        return min(found.bic_line, found.bic_constant, found.bic_other) - found.bic_step
 
     return _each(gain, y, 1)
 
@@ -237,11 +266,19 @@ def _table(x: FloatArray) -> FloatArray:
 
 
 def _regression(x: FloatArray, test: ClaimTest) -> FloatArray:
+    """Share explained; negative where the coefficient has the other sign than is claimed."""
+
     def explained(part: FloatArray) -> float:
         rows = _table(part)
         if test.partial:
-            return regress(rows[:, 0], rows[:, 1], rows[:, 2:]).partial_r2
-        return regress(rows[:, 0], rows[:, 1:]).r2
+            found = regress(rows[:, 0], rows[:, 1], rows[:, 2:])
+        else:
+            found = regress(rows[:, 0], rows[:, 1:])
+        share = found.partial_r2 if test.partial else found.r2
+        against = test.effect is not None and (found.coefficients[0] > 0) != (
+            test.effect == "positive"
+        )
+        return -share if against else share
 
     return _each(explained, x, 3)
 
@@ -284,10 +321,12 @@ def _two_groups(x: FloatArray, _: ClaimTest) -> FloatArray:
 
 
 def _kernel_collapse(x: FloatArray, test: ClaimTest) -> FloatArray:
-    """Mean distance of rescaled kernels; 1, the largest, where the heads have but one scale."""
-    collapse, diversity = np.moveaxis(_over_heads(x), -1, 0)
+    """Mean distance of rescaled kernels; 1, the largest, in a layer whose heads have one scale."""
+    collapse, diversity = np.moveaxis(x, -1, 0)
     least = test.least_diversity or 0.0
-    return np.asarray(np.where(diversity < least, 1.0, collapse + 0.0 * diversity))
+    with np.errstate(invalid="ignore"):
+        distance = np.where(diversity < least, 1.0, collapse + 0.0 * diversity)
+    return _over_heads(distance[..., None])[..., 0]
 
 
 _TRENDS: dict[str, Callable[[FloatArray, FloatArray, ClaimTest], FloatArray]] = {
@@ -295,8 +334,9 @@ _TRENDS: dict[str, Callable[[FloatArray, FloatArray, ClaimTest], FloatArray]] = 
     "rank_trend": _rank_trend_of,
     "change_point": _change_point_of,
     "curve_choice": _curve_choice_of,
+    "spread": _slope_of,
 }
-"""Kinds that can compare models."""
+"""Kinds whose number comes from points in a row."""
 
 _RECORDS: tuple[Any, ...] = (
     ("sign", _mean, "the mean over heads, on one side of a bound", True),
@@ -320,7 +360,7 @@ _RECORDS: tuple[Any, ...] = (
     (
         "change_point",
         _change_point,
-        "how much better, in BIC, one step fits than a line or a constant",
+        "how much better, in BIC, the claimed step fits than a line, a constant or another step",
         False,
     ),
     (
@@ -332,7 +372,8 @@ _RECORDS: tuple[Any, ...] = (
     (
         "regression",
         _regression,
-        "the share of the first column's variance over heads that the others explain",
+        "the share of the first column's variance over heads that the others explain, negative "
+        "where the effect has another sign than is claimed",
         False,
     ),
     (
@@ -353,8 +394,8 @@ _RECORDS: tuple[Any, ...] = (
     (
         "kernel_collapse",
         _kernel_collapse,
-        "the mean distance of the heads' kernels once each is divided by its width; 1 where the "
-        "widths differ by less than the least diversity",
+        "the mean distance of the heads' kernels once each is divided by its width; 1 in a layer "
+        "whose widths differ by less than the least diversity",
         False,
     ),
 )

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
 from scipy import stats
 
 from attention_wavelets.config.claims import ClaimTest
+from attention_wavelets.inference.intervals import FloatArray
 
 __all__ = [
     "VERDICTS",
@@ -20,6 +22,7 @@ __all__ = [
     "literal_verdict",
     "one_sided_p",
     "said",
+    "widened",
 ]
 
 Verdict = Literal["pass", "fail", "unclear", "vacuous", "not testable here"]
@@ -71,8 +74,8 @@ class AgainstNull:
 
     Attributes
     ----------
-    name, kind
-        Of the null.
+    name, kind, family
+        Of the null; those of one family keep the same things.
     value
         Mean of the number over its draws.
     difference
@@ -103,6 +106,43 @@ class AgainstNull:
     superiority: float = math.nan
     null_sd: float = math.nan
     lacking: str = ""
+    family: str = ""
+
+
+def widened(estimate: Estimate, draws: FloatArray, confidence: float) -> Estimate:
+    """An interval of a difference to a null, where the draws of the null differ too.
+
+    The model is compared with one more draw: the variance s^2 (1 + 1 / K) of K draws is added, with
+    Satterthwaite's degrees of freedom. One draw leaves the interval as it is.
+
+    Parameters
+    ----------
+    estimate
+        Of the difference, with its interval over documents.
+    draws
+        (K,) the number of each draw.
+    confidence
+        Of the interval.
+    """
+    known = draws[np.isfinite(draws)]
+    if not estimate.known or len(known) < 2:
+        return estimate
+    extra = float(known.var(ddof=1)) * (1 + 1 / len(known))
+    variance = estimate.error**2 + extra
+    if extra <= 0 or variance <= 0:
+        return estimate
+    degrees = variance**2 / (estimate.error**4 / estimate.degrees + extra**2 / (len(known) - 1))
+    # Where the middle of the interval is not the number, as of a bootstrap, it stays so.
+    middle, half = (estimate.low + estimate.high) / 2, (estimate.high - estimate.low) / 2
+    reach = float(stats.t.ppf((1 + confidence) / 2, degrees)) * math.sqrt(variance)
+    half = max(half, reach)
+    return replace(
+        estimate,
+        low=middle - half,
+        high=middle + half,
+        error=math.sqrt(variance),
+        degrees=degrees,
+    )
 
 
 def edge(test: ClaimTest, bound: float) -> float:
@@ -140,20 +180,19 @@ def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = N
     return "pass" if estimate.low > line else "fail" if estimate.high < line else "unclear"
 
 
-def one_sided_p(estimate: Estimate, test: ClaimTest) -> float:
+def one_sided_p(estimate: Estimate, test: ClaimTest, bound: float | None = None) -> float:
     """p of the hypothesis that the number lies on the line or beyond it, away from the claim.
 
     Inside a range both ends are tested and the larger p counts (two one-sided tests). NaN without
-    an interval.
+    an interval. `bound` is used instead of the test's own: differences to a null have 0.
     """
     if not estimate.known:
         return math.nan
-    if test.range is not None:
+    line = edge(test, test.bound if bound is None else bound)
+    if test.range is not None and bound is None:
         gaps = [estimate.value - test.range[0], test.range[1] - estimate.value]
-    elif test.claimed == "below":
-        gaps = [edge(test, test.bound) - estimate.value]
     else:
-        gaps = [estimate.value - edge(test, test.bound)]
+        gaps = [line - estimate.value if test.claimed == "below" else estimate.value - line]
     if estimate.error == 0:
         return 0.0 if min(gaps) > 0 else 1.0
     return max(float(stats.t.sf(gap / estimate.error, estimate.degrees)) for gap in gaps)

@@ -30,7 +30,8 @@ def literal_reason(
     number += f" {_interval(estimate)}"
     if claim.generality == "heads":
         least, most = min(COVERAGE.values()), max(COVERAGE.values())
-        number += f" (over heads: {METHOD}, seen to hold the truth in {least:.1%} to {most:.1%})"
+        held = f"of normal heads it held the truth in {least:.1%} to {most:.1%}"
+        number += f" (over heads: {METHOD}; {held})"
     if test.range is not None:
         low, high = map(said, test.range)
         words = {"pass": "lies inside", "fail": "lies outside", "unclear": "crosses an end of"}

@@ -127,9 +127,9 @@ _SHAPES: dict[str, tuple[int, int, tuple[str, ...]]] = {
     "ordering": (2, 9, ()),
     "equivalence": (1, 1, ()),
     "share_in_range": (1, 9, ("ranges",)),
-    "change_point": (1, 12, ("over", "at")),
+    "change_point": (1, 12, ("over", "at", "direction", "between")),
     "curve_choice": (1, 12, ("over", "at", "curve")),
-    "regression": (2, 6, ("partial",)),
+    "regression": (2, 6, ("partial", "effect")),
     "variance_share": (2, 30, ()),
     "spread": (1, 1, ("over",)),
     "two_groups": (1, 1, ()),
@@ -151,10 +151,13 @@ _OVER: dict[str, tuple[str, ...]] = {
 _TRENDS = ("slope", "rank_trend", "change_point", "curve_choice")
 _ACROSS_HEADS = ("regression", "variance_share", "two_groups")
 
+# With fewer points no order is rare: 3! = 6.
+MIN_POINTS = 4
+
 # Between which numbers the number of a kind lies, whatever it reads.
 _REACH = {
-    **dict.fromkeys(("ordering", "share_in_range", "regression", "variance_share"), (0.0, 1.0)),
-    "rank_trend": (-1.0, 1.0),
+    **dict.fromkeys(("ordering", "share_in_range", "variance_share"), (0.0, 1.0)),
+    **dict.fromkeys(("rank_trend", "regression"), (-1.0, 1.0)),
     "kernel_collapse": (0.0, 1.0),
 }
 
@@ -180,7 +183,12 @@ class ClaimTest(Strict):
     ranges: list[Bounds] = []
     at: list[float] = []
     curve: Literal["power", "logarithmic", "saturating"] | None = None
+    # Of a step: which way it goes, and between which steps of training or parameters it lies.
+    direction: Literal["up", "down"] | None = None
+    between: Bounds | None = None
     partial: bool = False
+    # Of a regression: the sign of the coefficient of the second column.
+    effect: Literal["positive", "negative"] | None = None
     against: Name | None = None
     least_diversity: float | None = None
 
@@ -218,7 +226,17 @@ class ClaimTest(Strict):
             )
         if (self.claimed == "within") != (self.range is not None):
             raise ValueError("`range` is needed with claimed 'within', and only there")
-        for low, high in [*self.ranges, *([self.range] if self.range else [])]:
+        few = self.over == "columns" and len(self.of) < MIN_POINTS
+        if self.is_trend and few and self.claimed != "within":
+            raise ValueError(
+                f"a trend needs {MIN_POINTS} points, got {len(self.of)} columns: of fewer every "
+                "order is likely"
+            )
+        if self.between is not None and (
+            self.over not in ("parameters", "step") or self.between[0] < 0
+        ):
+            raise ValueError("`between` is for steps over 'parameters' or 'step', from 0 on")
+        for low, high in [*self.ranges, *(b for b in (self.range, self.between) if b)]:
             if low >= high:
                 raise ValueError(f"a range must increase, got [{low}, {high}]")
         return self
@@ -226,7 +244,7 @@ class ClaimTest(Strict):
     @property
     def is_trend(self) -> bool:
         """Whether the number is about the order of points: layers, columns or models."""
-        return self.kind in _TRENDS
+        return self.kind in _TRENDS or (self.kind == "spread" and self.over == "depth")
 
     @property
     def along_depth(self) -> bool:
@@ -281,6 +299,8 @@ class Claim(Strict):
     models: Subjects = Subjects()
     generality: Literal["text", "heads"] = "text"
     controls: Annotated[list[Name], AfterValidator(no_repeats)] = []
+    # Other explanations: to be beaten like controls, but what they pass makes nothing vacuous.
+    rivals: Annotated[list[Name], AfterValidator(no_repeats)] = []
     reference: str = ""
     remark: str = ""
 
@@ -297,6 +317,11 @@ class Claim(Strict):
         key = {"parameters": "needs", "step": "checkpoints_of"}.get(self.test.over)
         if key and not getattr(self.models, key):
             raise ValueError(f"over '{self.test.over}' compares models: name them in models.{key}")
+        asked = self.models.at_least if key == "checkpoints_of" else len(self.models.needs)
+        if key and asked < MIN_POINTS:
+            raise ValueError(
+                f"a trend over '{self.test.over}' needs {MIN_POINTS} models, {asked} are asked for"
+            )
         if self.models.checkpoints_of and key != "checkpoints_of":
             raise ValueError("models.checkpoints_of is for tests over 'step'")
         return self
@@ -305,6 +330,11 @@ class Claim(Strict):
     def together(self) -> bool:
         """Whether one number comes from several models."""
         return self.test.over in ("parameters", "step")
+
+    def nulls(self) -> list[str]:
+        """Every null it is compared with, each once."""
+        own = [self.test.against] if self.test.against else []
+        return list(dict.fromkeys([*own, *self.controls, *self.rivals]))
 
     def columns(self) -> list[Column]:
         """The measures it reads, in order."""

@@ -164,9 +164,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     probes += [p for entry in study.facts for p in entry.probes]
     claims = members("claim", study.claims)
     _refuse_unknown_names(claims, conf)
-    nulls = members(
-        "null", [n for claim in claims.values() for n in (claim.test.against, *claim.controls) if n]
-    )
+    nulls = members("null", [null for claim in claims.values() for null in claim.nulls()])
     groups |= {
         "study_name": study_name,
         "study": study,
@@ -479,11 +477,10 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
 def _refuse_unknown_names(claims: Mapping[str, claim_schema.Claim], conf: Path) -> None:
     """What a claim names is looked for before it is read, so that the error names the claim."""
     for name, claim in claims.items():
-        nulls = [null for null in (claim.test.against, *claim.controls) if null]
         asked = [
             ("protocol", claim.protocol),
             ("probe", claim.probe),
-            *(("null", n) for n in nulls),
+            *(("null", null) for null in claim.nulls()),
         ]
         for group, value in asked:
             if value not in options(conf, group):

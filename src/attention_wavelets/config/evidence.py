@@ -85,7 +85,7 @@ def null_cells(experiment: Experiment) -> Iterator[NullCell]:
     wanted: dict[tuple[str, str], _Wanted] = {}
     for claim in experiment.claim.values():
         cell = _measurement(experiment, claim)
-        nulls = {n for n in (claim.test.against, *claim.controls) if n}
+        nulls = set(claim.nulls())
         nulls = {n for n in nulls if experiment.null[n].kind in SIGNAL_NULLS}
         if cell is None or not nulls or not _has_models(experiment, claim):
             continue

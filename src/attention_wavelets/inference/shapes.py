@@ -25,10 +25,11 @@ class ChangePoint:
         Where the best step is: between the two x beside it, half way.
     before, after
         Means on its two sides.
-    bic_step, bic_line, bic_constant
-        n ln(RSS / n) + k ln n with k = 3, 2, 1; the smallest fits best.
+    bic_step, bic_line, bic_constant, bic_other
+        n ln(RSS / n) + k ln n with k = 3, 2, 1, 3; the smallest fits best. `bic_other` is that of
+        the best step elsewhere or the other way, infinite where every step counts.
     best
-        "step", "line" or "constant"; "" where undefined.
+        "step", "line", "constant" or "other"; "" where undefined.
     n
         Points that entered.
     reason
@@ -41,13 +42,21 @@ class ChangePoint:
     bic_step: float
     bic_line: float
     bic_constant: float
+    bic_other: float
     best: str
     n: int
     reason: str
 
 
-def change_point(x: ArrayLike, y: ArrayLike, *, min_side: int = 2) -> ChangePoint:
-    """One step by least squares, compared with a line and a constant by BIC.
+def change_point(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    min_side: int = 2,
+    between: tuple[float, float] | None = None,
+    rising: bool | None = None,
+) -> ChangePoint:
+    """One step by least squares, compared with a line, a constant and other steps by BIC.
 
     The step's location counts as one parameter, which is lenient: a search over many places fits
     noise better than one number would (Hinkley 1970; Zhang and Siegmund 2007).
@@ -58,6 +67,11 @@ def change_point(x: ArrayLike, y: ArrayLike, *, min_side: int = 2) -> ChangePoin
         (n,). Points with NaN are left out; several y may share an x.
     min_side
         Points that each side of a step must have.
+    between
+        The step looked for lies between these x; None for anywhere.
+    rising
+        Whether it goes up; None for either way. What `between` and `rising` leave out competes
+        with the step as `bic_other`.
 
     Returns
     -------
@@ -72,31 +86,53 @@ def change_point(x: ArrayLike, y: ArrayLike, *, min_side: int = 2) -> ChangePoin
     reason = "few" if n < 5 or not len(cuts) else "constant" if np.ptp(value) == 0 else ""
     if reason:
         none = math.nan
-        return ChangePoint(none, none, none, none, none, none, "", n, reason)
+        return ChangePoint(none, none, none, none, none, none, none, "", n, reason)
     centred = value - value.mean()
     total = float(centred @ centred)
     # RSS of a step = total - between: with centred y, between = S^2 (1 / c + 1 / (n - c)).
-    between = np.square(np.cumsum(centred)[cuts - 1]) * (1 / cuts + 1 / (n - cuts))
-    cut = int(cuts[np.argmax(between)])
-    before, after = float(value[:cut].mean()), float(value[cut:].mean())
-    step = float(np.square(value[:cut] - before).sum() + np.square(value[cut:] - after).sum())
+    sums = np.cumsum(centred)[cuts - 1]
+    gained = np.square(sums) * (1 / cuts + 1 / (n - cuts))
+    wanted = np.ones(len(cuts), dtype=bool)
+    if between is not None:
+        middle = (place[cuts - 1] + place[cuts]) / 2
+        wanted &= (middle >= between[0]) & (middle <= between[1])
+    if rising is not None:
+        # What lies below the mean before a step rises at it.
+        wanted &= (sums < 0) == rising
+    step, other = (
+        _step(value, int(cuts[chosen][np.argmax(gained[chosen])])) if chosen.any() else None
+        for chosen in (wanted, ~wanted)
+    )
+    # Without a place for the step there is none: it explains nothing.
+    rss_step, before, after, cut = step or (total, math.nan, math.nan, 0)
     run = place - place.mean()
     line = total - float(run @ centred) ** 2 / float(run @ run)
     bic = {
         name: n * math.log(_floored(rss, total) / n) + k * math.log(n)
-        for name, rss, k in (("constant", total, 1), ("line", line, 2), ("step", step, 3))
+        for name, rss, k in (("constant", total, 1), ("line", line, 2), ("step", rss_step, 3))
     }
+    bic["other"] = (
+        n * math.log(_floored(other[0], total) / n) + 3 * math.log(n) if other else math.inf
+    )
     return ChangePoint(
-        location=float(place[cut - 1] + place[cut]) / 2,
+        location=float(place[cut - 1] + place[cut]) / 2 if step else math.nan,
         before=before,
         after=after,
         bic_step=bic["step"],
         bic_line=bic["line"],
         bic_constant=bic["constant"],
+        bic_other=bic["other"],
         best=min(bic, key=lambda name: bic[name]),
         n=n,
         reason="",
     )
+
+
+def _step(value: FloatArray, cut: int) -> tuple[float, float, float, int]:
+    """RSS and the two means of a step before the point `cut` of sorted points."""
+    before, after = float(value[:cut].mean()), float(value[cut:].mean())
+    rss = np.square(value[:cut] - before).sum() + np.square(value[cut:] - after).sum()
+    return float(rss), before, after, cut
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,8 @@ class NullSpec:
         Whether it draws: else `streams` may be None and one draw is all there is.
     by_lag
         Whether it makes sense for signals by lag.
+    averaged
+        Whether it makes sense for signals by position that are means over queries.
     """
 
     name: str
@@ -50,6 +52,7 @@ class NullSpec:
     options: tuple[str, ...] = ()
     random: bool = True
     by_lag: bool = True
+    averaged: bool = True
 
 
 NULLS: dict[str, NullSpec] = by_name(
@@ -87,6 +90,7 @@ NULLS: dict[str, NullSpec] = by_name(
             matched="mean lag or participation ratio",
             options=("match", "rate"),
             random=False,
+            averaged=False,
         ),
         NullSpec(
             "power_law",
@@ -97,6 +101,7 @@ NULLS: dict[str, NullSpec] = by_name(
             matched="mean lag or participation ratio",
             options=("match", "rate"),
             random=False,
+            averaged=False,
         ),
         NullSpec(
             "sink_random",

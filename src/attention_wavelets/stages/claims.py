@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 
 from attention_wavelets.claims.judge import AgainstNull, Judged, NullDraws, Rules, judge
 from attention_wavelets.claims.panel import Panel, Subject
+from attention_wavelets.claims.statistics import placed
 from attention_wavelets.claims.verdict import (
     Verdict,
     combined,
@@ -158,11 +159,12 @@ def _outcome(
     places = None
     if claim.test.over == "parameters":
         sizes = [manifests[model]["facts"]["non_embedding_parameters"] for model in models]
-        places = np.log(np.array(sizes, dtype=np.float64))
+        places = placed(np.array(sizes, dtype=np.float64), "parameters")
     elif claim.test.over == "step":
-        places = np.array([config["models"][model]["step"] for model in models], dtype=np.float64)
+        steps = [config["models"][model]["step"] for model in models]
+        places = placed(np.array(steps, dtype=np.float64), "step")
     subject = Subject(tuple(tables.panel(case, model) for model in models), places)
-    nulls = [_joined(case, name, models, places, config, tables) for name in _wanted(case)]
+    nulls = [_joined(case, name, models, places, config, tables) for name in claim.nulls()]
     return _Outcome(_named(claim, models, config), judge(claim, subject, nulls, rules))
 
 
@@ -218,12 +220,6 @@ def _checkpoints(
     return groups, f"needs {'; '.join(lacking)}" if lacking else ""
 
 
-def _wanted(case: _Case) -> list[str]:
-    """Names of the nulls that a claim is compared with, each once."""
-    own = [case.claim.test.against] if case.claim.test.against else []
-    return list(dict.fromkeys([*own, *case.claim.controls]))
-
-
 def _of_model(
     case: _Case, name: str, model: str, config: Mapping[str, Any], tables: _Tables
 ) -> NullDraws:
@@ -255,13 +251,30 @@ def _joined(
     tables: _Tables,
 ) -> NullDraws:
     """The null of models in a row: draw i of each; that of a model alone as it is."""
+    family = _family(config["nulls"][name])
     parts = [_of_model(case, name, model, config, tables) for model in models]
     if places is None:
-        return parts[0]
+        return replace(parts[0], family=family)
     count = min(len(part.draws) for part in parts)
     lacking = next((part.lacking for part in parts if not part.draws), "")
     draws = [Subject(tuple(part.draws[i].first for part in parts), places) for i in range(count)]
-    return NullDraws(name, parts[0].kind, draws, lacking)
+    return NullDraws(name, parts[0].kind, draws, lacking, family)
+
+
+def _family(null: Mapping[str, Any]) -> str:
+    """What a null keeps: two that keep the same are one piece of evidence, not two."""
+    kind = str(null["kind"])
+    if kind == "permuted":
+        return "sink" if null["sink"] == "keep" else "order"
+    return _FAMILIES.get(kind, kind)
+
+
+_FAMILIES = {
+    "iid": "order",
+    "sink_random": "sink",
+    "exponential": "kernel",
+    "power_law": "kernel",
+}
 
 
 @dataclass
@@ -392,6 +405,7 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         "documents": judged.estimate.documents,
         "p": _known_or_nan(doubt),
         "p_models": _over_models(case, outcomes),
+        "p_controlled": max(_controlled_doubt(case, outcome) for outcome in outcomes),
         "null_value": math.nan if null is None else null.value,
         "null": "" if null is None else null.name,
         "reference": case.claim.reference,
@@ -417,6 +431,17 @@ def _doubt(case: _Case, outcome: _Outcome) -> float:
     return math.inf if math.isnan(p) else float(np.fmax(p, outcome.judged.chance))
 
 
+def _controlled_doubt(case: _Case, outcome: _Outcome) -> float:
+    """p that the number or its difference to some null does not lie beyond the smallest effect.
+
+    All must, so the largest p is a valid one (Berger 1982); what is unknown has p = 1.
+    """
+    test = case.claim.test
+    apart = [one_sided_p(null.difference, test, bound=0.0) for null in outcome.judged.nulls]
+    found = [_doubt(case, outcome), *apart]
+    return min(1.0, max(1.0 if math.isnan(p) else p for p in found))
+
+
 def _known_or_nan(doubt: float) -> float:
     return math.nan if math.isinf(doubt) else doubt
 
@@ -431,13 +456,23 @@ def _over_models(case: _Case, outcomes: Sequence[_Outcome]) -> float:
     return sign_flip(away, "less" if test.claimed == "below" else "greater").p
 
 
-_NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "p_models", "null_value")
+_NUMBERS = (
+    "estimate",
+    "low",
+    "high",
+    "n",
+    "documents",
+    "p",
+    "p_models",
+    "p_controlled",
+    "null_value",
+)
 
 
 def _with_holm(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
     """Adjusted p-values of all claims of the study; a controlled pass must survive them."""
-    adjusted = holm(frame["p"].to_numpy(dtype=np.float64))
-    frame.insert(int(frame.columns.get_loc("p")) + 1, "p_holm", adjusted)
+    adjusted = holm(frame["p_controlled"].to_numpy(dtype=np.float64))
+    frame.insert(int(frame.columns.get_loc("p_controlled")) + 1, "p_holm", adjusted)
     lost = (frame["verdict_controlled"] == "pass") & (adjusted > 1 - confidence)
     frame.loc[lost, "verdict_controlled"] = "unclear"
     frame.loc[lost, "reason"] += " It does not survive the correction for the number of claims."
@@ -454,7 +489,8 @@ def _with_q(details: pd.DataFrame) -> pd.DataFrame:
 
 _DETAILS = [
     *("claim", "model", "estimate", "low", "high", "n", "documents", "p", "q", "chance"),
-    *("verdict_literal", "verdict_controlled", "null", "null_kind", "null_value"),
+    *("verdict_literal", "verdict_controlled", "null", "null_kind", "null_family"),
+    "null_value",
     *("difference", "difference_low", "difference_high", "null_verdict", "null_passes"),
     *("draws", "unmatched", "superiority", "null_sd", "lacking", "reason", "would_change"),
 ]
@@ -482,6 +518,7 @@ def _detail(case: _Case, outcome: _Outcome, null: AgainstNull | None) -> dict[st
     return row | {
         "null": null.name,
         "null_kind": null.kind,
+        "null_family": null.family,
         "null_value": null.value,
         "difference": null.difference.value,
         "difference_low": null.difference.low,

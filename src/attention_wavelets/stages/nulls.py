@@ -130,6 +130,9 @@ def _draws(
     if layer.lags is not None and (not spec.by_lag or options.get("sink") == "keep"):
         # Signals by lag hold no first token.
         return
+    if axis.probe == "received" and not spec.averaged:
+        # The mean of many queries' kernels is no kernel of one distance.
+        return
     for draw in range(config["draws"] if spec.random else 1):
         made: list[Surrogates | None] = []
         for condition, rows, lags in (
