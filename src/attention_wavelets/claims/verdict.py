@@ -143,17 +143,20 @@ def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = N
 def one_sided_p(estimate: Estimate, test: ClaimTest) -> float:
     """p of the hypothesis that the number lies on the line or beyond it, away from the claim.
 
-    Inside a range both ends are tested and the larger p counts (two one-sided tests). NaN without
-    an interval.
+    Inside a range both ends are tested and the larger p counts (two one-sided tests). An interval
+    that reaches further to one side allows for a bias; that side is tested from as much further.
+    NaN without an interval.
     """
     if not estimate.known:
         return math.nan
+    further = (estimate.high - estimate.value) - (estimate.value - estimate.low)
+    least, most = estimate.value + min(further, 0.0), estimate.value + max(further, 0.0)
     if test.range is not None:
-        gaps = [estimate.value - test.range[0], test.range[1] - estimate.value]
+        gaps = [least - test.range[0], test.range[1] - most]
     elif test.claimed == "below":
-        gaps = [edge(test, test.bound) - estimate.value]
+        gaps = [edge(test, test.bound) - most]
     else:
-        gaps = [estimate.value - edge(test, test.bound)]
+        gaps = [least - edge(test, test.bound)]
     if estimate.error == 0:
         return 0.0 if min(gaps) > 0 else 1.0
     return max(float(stats.t.sf(gap / estimate.error, estimate.degrees)) for gap in gaps)
