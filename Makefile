@@ -26,6 +26,7 @@ test: $(VENV)/test.stamp
 bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/inference.py --size full
+	$(BIN)/python benchmarks/stages.py
 
 # Simulations with a known truth, for minutes; docs/calibration.md explains the tables.
 # A first look: make calibrate ARGS='--simulations 200 --engine 50'

@@ -14,7 +14,7 @@ import pytest
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.exact import spearman
-from attention_wavelets.inference.multiple import holm
+from attention_wavelets.inference.multiple import benjamini_hochberg, holm
 from attention_wavelets.stages.claims import judge_claims
 from attention_wavelets.store.tables import read_csv
 from helpers.claims import claim, noisy
@@ -221,6 +221,34 @@ def test_the_p_of_a_trend_is_at_least_that_of_chance(world: World):
     world.claim("C1", "rank_trend", ["selectivity"], **over, smallest_effect=0.3)
     row = world.judge()[0].loc["C1"]
     assert row["p"] == pytest.approx(spearman(np.arange(6), [1, 3, 2, 5, 4, 6], "greater").p)
+
+
+def test_p_values_of_models_are_adjusted_as_one_family(world: World):
+    filled(world, ALL | {"bert": 0.41})
+    for draw in range(2):
+        world.put("rope", {"selectivity": level(0.1, draw)}, null="iid", draw=draw)
+    world.put("rope", {"selectivity": level(0.1)}, null="permuted")
+    world.claim("C1", **SELECTIVE, controls=["iid", "permuted"])
+    world.claim("C2", **{**SELECTIVE, "bound": 0.31})
+    _, details = world.judge()
+    # A row per null: each number counts once all the same.
+    once = details.drop_duplicates(["claim", "model"])
+    assert len(once) == 4 < len(details)
+    expected = benjamini_hochberg(once["p"].to_numpy())
+    np.testing.assert_allclose(once["q"], expected)
+    assert details.groupby(["claim", "model"])["q"].nunique().eq(1).all()
+
+
+def test_models_are_a_sample_of_two_by_the_signs_of_their_distances(world: World):
+    filled(world, ALL)
+    world.claim("C1", **SELECTIVE)
+    world.claim("C2", **SELECTIVE, models={"needs": ["bert"]})
+    filled_range = {"claimed": "within", "range": [0.0, 1.0]}
+    world.claim("C3", "equivalence", ["selectivity"], **filled_range)
+    claims = world.judge()[0]
+    # Both lie beyond the line; of the four ways to give them signs one is as far.
+    assert claims.loc["C1", "p_models"] == pytest.approx(1 / 4)
+    assert claims.loc[["C2", "C3"], "p_models"].isna().all()
 
 
 def test_the_p_of_a_claim_is_that_of_its_weakest_model(world: World):

@@ -58,7 +58,7 @@ def test_the_reconstruction_error_is_vacuous_for_attention_too(claims, by_model)
     """Any signal is rebuilt by the inverse transform: both kinds of null pass on every draw."""
     row = claims.loc["H09"]
     assert (row["verdict_literal"], row["verdict_controlled"]) == ("pass", "vacuous")
-    assert "iid, permuted" in row["reason"]
+    assert "iid on 5 of 5 draws, permuted on 5 of 5 draws" in row["reason"]
     mine = by_model[(by_model["claim"] == "H09") & by_model["null"].isin(["iid", "permuted"])]
     assert (mine["null_passes"] == 1).all()
 
@@ -106,6 +106,7 @@ def test_null_tables_have_a_row_per_null_draw_and_signal(finished: Project, mode
         "permuted": 5,
         "permuted-sink-fixed": 5,
         "sink-random": 5,
+        "uniform-causal": 1,
     }
     per_draw = heads.groupby(["null", "draw", "condition"]).size()
     assert (per_draw == COUNT * 2 * 4).all()
@@ -193,9 +194,11 @@ def test_kernels_by_lag_are_judged_against_nulls_of_their_own(strict):
     claims, by_model, *_ = strict
     assert list(claims.index) == ["H14", "R06", "R13", "R14"]
     assert (claims["models"] == 2).all()
-    assert (
-        np.isfinite(claims.loc[["H14", "R06", "R13"], ["estimate", "low", "high"]]).to_numpy().all()
-    )
+    assert np.isfinite(claims.loc[["H14", "R06"], ["estimate", "low", "high"]]).to_numpy().all()
+    # A claim about heads like these: two layers are no sample of layers.
+    assert np.isfinite(claims.loc["R13", "estimate"])
+    assert claims.loc["R13", "verdict_literal"] == "unclear"
+    assert "no interval: too few layers: 2, needs 6." in claims.loc["R13", "reason"]
     found = by_model.set_index(["claim", "model", "null"])
     # The number of a distance is itself the difference to its null.
     for name, null in (("H14", "head-sets"), ("R13", "permuted")):

@@ -540,6 +540,10 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
         {"models": {"position_encoding": ["rope"]}},
         "models.position_encoding.0: 'rope' is not allowed; allowed: rotary, learned_absolute, ",
     ),
+    "a typing error in a key that is needed": (
+        {"test": {"kind": "sign", "of": ["band_low"], "claimed": "above", "smalest_effect": 0.1}},
+        "unknown key 'test.smalest_effect'; did you mean 'smallest_effect'?",
+    ),
     "unknown key": ({"controlls": []}, "unknown key 'controlls'; did you mean 'controls'?"),
     "a measure that is no name": (another("sign", "a b"), "test.of.0: string should match pattern"),
     # Levels stand in tables of their own.
@@ -558,6 +562,31 @@ BAD_CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "too few columns": (another("difference"), "kind 'difference' takes 2 to 9 columns, got 1"),
     "a column twice": (another("ratio", "band_low", "band_low"), "test.of: a value stands twice"),
+    # Tests without a number, and tests with one outcome.
+    "nothing to compare with": (
+        another("sign", "scale_sensitivity"),
+        "'scale_sensitivity' compares a subsampled sequence with the whole one, and condition "
+        "'full' is not subsampled; name the condition, as in scale_sensitivity@half",
+    ),
+    "never above": (
+        another("sign", "band_low", bound=5),
+        "the number lies between 0 and 1, so this test has one outcome only; move bound, range or ",
+    ),
+    "never above by the smallest effect": (another("sign", "band_low", bound=0.9), "one outcome"),
+    "never below": (
+        {"test": {**another("sign", "band_low")["test"], "claimed": "below"}},
+        "one outcome only",
+    ),
+    "always above": (another("sign", "band_low", bound=-1), "one outcome only"),
+    "more than all variance": (
+        another("regression", "band_low", "band_mid", bound=1.5),
+        "the number lies between 0 and 1",
+    ),
+    "a rank correlation of 1": (another("rank_trend", bound=0.9), "lies between -1 and 1"),
+    "a range of no share": (
+        another("equivalence", "band_low", claimed="within", range=[1.0, 2.0]),
+        "one outcome only",
+    ),
     "foreign ranges": (
         another("sign", ranges=[[0, 1]]),
         "kind 'sign' has no setting 'ranges'",
@@ -653,7 +682,9 @@ def test_an_unknown_null_lists_the_nulls(key: str, conf: Path):
         spoil_claim(conf, lambda claim: claim.update(new))
     claims_of(conf, "H01")
     message = refusal(conf=conf)
-    assert "conf/null: unknown null 'idd'; did you mean 'iid'? allowed: bos-added, " in message
+    assert message.startswith(
+        "conf/claim/H01.yaml: unknown null 'idd'; did you mean 'iid'? allowed: bos-added, "
+    )
 
 
 def test_an_unknown_claim_or_protocol_lists_the_options(conf: Path):
@@ -663,7 +694,9 @@ def test_an_unknown_claim_or_protocol_lists_the_options(conf: Path):
     assert "claims.0" in refusal(conf=conf)
     spoil_claim(conf, lambda claim: claim.update(protocol="papers"))
     claims_of(conf, "H01")
-    assert "conf/protocol: unknown protocol 'papers'; did you mean 'paper'?" in refusal(conf=conf)
+    assert "conf/claim/H01.yaml: unknown protocol 'papers'; did you mean 'paper'?" in refusal(
+        conf=conf
+    )
 
 
 def test_a_claim_has_evidence_where_all_it_reads_is_measured(conf: Path):

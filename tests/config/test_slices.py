@@ -21,7 +21,7 @@ from helpers.tiny_study import ROOT
 CONF = ROOT / "conf"
 MODELS = [
     *("smollm2-135m", "smollm2-135m-untrained-s0", "smollm2-135m-untrained-s1"),
-    *("minilm-l6", "minilm-l6-untrained-s0"),
+    *("minilm-l6", "minilm-l6-untrained-s0", "minilm-l6-untrained-s1"),
 ]
 
 
@@ -117,7 +117,7 @@ SMALL = ("corpus.enwiki-256.sequences.count=8", "corpus.enwiki-256.sequences.min
         ),
         (
             ("model.minilm-l6.tuning=other",),
-            {"models/minilm-l6/fetch", "models/minilm-l6-untrained-s0/fetch"},
+            {f"models/{m}/fetch" for m in MODELS if m.startswith("minilm-l6")},
         ),
         (
             ("protocol.paper.wavelet.name=db4",),
@@ -169,7 +169,7 @@ def test_the_lock_decides_the_revision_of_a_hub_model_and_its_twin(hub_conf: Pat
     lock = hub_conf / LOCK_FILE
     lock.write_text(f'"some/model@main": "{COMMIT}"\n"other/model@main": "{COMMIT}"\n')
     found = slices(compose([], hub_conf), read_lock(lock))
-    for name in ("minilm-l6", "minilm-l6-untrained-s0"):
+    for name in ("minilm-l6", "minilm-l6-untrained-s0", "minilm-l6-untrained-s1"):
         assert found[f"models/{name}/fetch"]["lock"] == {"some/model@main": COMMIT}
     assert found["models/smollm2-135m/fetch"]["lock"] == {}
 

@@ -23,6 +23,7 @@ def row(claim: str, literal: str, controlled: str, **more: object) -> dict[str, 
         "estimate": 0.1234,
         "low": 0.1,
         "high": 0.15,
+        "documents": 36.0,
         "null_value": 0.05678,
         "null": "iid",
         "reference": "0.1 to 0.2",
@@ -34,7 +35,7 @@ def row(claim: str, literal: str, controlled: str, **more: object) -> dict[str, 
     }
 
 
-NONE = dict.fromkeys(("estimate", "low", "high", "null_value"), np.nan)
+NONE = dict.fromkeys(("estimate", "low", "high", "documents", "null_value"), np.nan)
 NOT = "not testable here"
 
 
@@ -104,8 +105,8 @@ def test_numbers_have_intervals_and_nulls_their_names(claims: pd.DataFrame):
     assert '0.057 <span class="interval">iid</span>' in html
     rows = re.findall(r'<tr class="(\w+)"><th scope="row">(\w+)</th>(.*?)</tr>', html, re.DOTALL)
     cells = {name: re.findall(r"<td>(.*?)</td>", rest, re.DOTALL) for _, name, rest in rows}
-    assert cells["H04"][3] == "–"
-    assert cells["H07"][2] == cells["H07"][3] == "–"
+    assert cells["H04"][3:5] == ["36", "–"]
+    assert cells["H07"][2:5] == ["–"] * 3
     assert {name: kind for kind, name, _ in rows}["H01"] == "vacuous"
 
 

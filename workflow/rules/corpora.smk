@@ -10,6 +10,8 @@ rule build_corpus:
         manifest=f"{RESULTS}/corpora/{{corpus}}/manifest.json",
     log:
         f"{LOGS}/build_corpus/{{corpus}}.log",
+    benchmark:
+        f"{LOGS}/build_corpus/{{corpus}}.tsv"
     localrule: True
     resources:
         mem_mb=1000,
@@ -29,6 +31,8 @@ rule encode_sequences:
         sequences=f"{RESULTS}/sequences/{{model}}/{{corpus}}.zarr.zip",
     log:
         f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.log",
+    benchmark:
+        f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.tsv"
     resources:
         mem_mb=1500,
     message:

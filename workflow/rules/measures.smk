@@ -13,6 +13,8 @@ rule measure_heads:
         pairs=f"{RESULTS}/measures/{{model}}/{{corpus}}/{{protocol}}/pairs.parquet",
     log:
         f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.log",
+    benchmark:
+        f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.tsv"
     resources:
         mem_mb=1500,
     message:
@@ -32,6 +34,8 @@ rule measure_nulls:
         layers=f"{RESULTS}/nulls/{{model}}/{{corpus}}/{{protocol}}/layers.parquet",
     log:
         f"{LOGS}/measure_nulls/{{model}}/{{corpus}}/{{protocol}}.log",
+    benchmark:
+        f"{LOGS}/measure_nulls/{{model}}/{{corpus}}/{{protocol}}.tsv"
     resources:
         mem_mb=2000,
     message:

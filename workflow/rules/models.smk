@@ -9,6 +9,8 @@ rule fetch_model:
         manifest=f"{RESULTS}/models/{{model}}/manifest.json",
     log:
         f"{LOGS}/fetch_model/{{model}}.log",
+    benchmark:
+        f"{LOGS}/fetch_model/{{model}}.tsv"
     localrule: True
     resources:
         mem_mb=1500,

@@ -11,6 +11,8 @@ rule extract_signals:
         signals=f"{RESULTS}/signals/{{model}}/{{corpus}}.zarr.zip",
     log:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.log",
+    benchmark:
+        f"{LOGS}/extract_signals/{{model}}/{{corpus}}.tsv"
     threads: workflow.cores or 1
     # Unlike params, resources are no reason to run again: these two change the speed only.
     resources:

@@ -16,6 +16,8 @@ rule aggregate_study:
         summary=f"{STUDY}/summary.parquet",
     log:
         f"{LOGS}/aggregate_study/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/aggregate_study/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=1500,
@@ -34,6 +36,8 @@ rule summarise_facts:
         facts=f"{STUDY}/facts.parquet",
     log:
         f"{LOGS}/summarise_facts/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/summarise_facts/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=1500,
@@ -54,6 +58,8 @@ rule compare_tables:
         reproduction=f"{STUDY}/reproduction.csv",
     log:
         f"{LOGS}/compare_tables/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/compare_tables/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=1000,
@@ -78,6 +84,8 @@ rule judge_claims:
         by_model=f"{STUDY}/claims_by_model.csv",
     log:
         f"{LOGS}/judge_claims/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/judge_claims/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=3000,
@@ -101,6 +109,8 @@ rule plot_study:
         figures=figure_files(),
     log:
         f"{LOGS}/plot_study/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/plot_study/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=1500,
@@ -131,6 +141,8 @@ rule write_report:
         page=report(f"{STUDY}/report.html", category="Report"),
     log:
         f"{LOGS}/write_report/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/write_report/{EXPERIMENT.study_name}.tsv"
     localrule: True
     resources:
         mem_mb=1500,

@@ -9,6 +9,7 @@ import numpy as np
 
 from attention_wavelets.claims.statistics import trend
 from attention_wavelets.config.claims import ClaimTest
+from attention_wavelets.inference import exact
 from attention_wavelets.inference.intervals import FloatArray
 
 __all__ = ["MAX_ORDERED", "ORDERS", "order_p"]
@@ -36,10 +37,14 @@ def order_p(values: FloatArray, places: FloatArray, test: ClaimTest, seed: int =
     -------
     float
         In (0, 1]: share of the orders, the observed one included, whose number lies as far on the
-        claimed side. NaN where the number is undefined.
+        claimed side; of rank correlations as `inference.exact` has it. NaN where the number is
+        undefined.
     """
     known = np.isfinite(values) & np.isfinite(places)
     y, x = values[known], places[known]
+    if test.kind == "rank_trend":
+        ranks = {"spearman": exact.spearman, "kendall": exact.kendall}[test.method]
+        return ranks(x, y, "less" if test.claimed == "below" else "greater").p
     observed = float(trend(y, x, test)) if len(y) else math.nan
     if math.isnan(observed):
         return math.nan

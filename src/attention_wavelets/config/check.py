@@ -35,7 +35,10 @@ def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Check
     try:
         return schema.model_validate(values)
     except ValidationError as error:
-        details = error.errors(include_url=False)
+        # A key that is missing is often one that is there with a typing error.
+        details = sorted(
+            error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden"
+        )
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise PipelineError(_sentence(schema, details[0]) + more, where) from None
 

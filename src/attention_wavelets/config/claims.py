@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
@@ -150,6 +151,13 @@ _OVER: dict[str, tuple[str, ...]] = {
 _TRENDS = ("slope", "rank_trend", "change_point", "curve_choice")
 _ACROSS_HEADS = ("regression", "variance_share", "two_groups")
 
+# Between which numbers the number of a kind lies, whatever it reads.
+_REACH = {
+    **dict.fromkeys(("ordering", "share_in_range", "regression", "variance_share"), (0.0, 1.0)),
+    "rank_trend": (-1.0, 1.0),
+    "kernel_collapse": (0.0, 1.0),
+}
+
 # Kinds whose number is a mean over heads, to which an interval over heads applies.
 _OF_MEANS = ("sign", "equivalence", "distance_to_null")
 
@@ -229,6 +237,12 @@ class ClaimTest(Strict):
     def across_heads(self) -> bool:
         """Whether the number is about how heads differ."""
         return self.kind in _ACROSS_HEADS or self.over == "heads"
+
+    def reach(self, measure: tuple[float, float]) -> tuple[float, float]:
+        """What the number can be, (lowest, highest), given the range of the measure it reads."""
+        if self.kind in ("sign", "equivalence"):
+            return measure
+        return _REACH.get(self.kind, (-math.inf, math.inf))
 
     def own_settings(self) -> dict[str, Any]:
         """The settings that only this kind has."""

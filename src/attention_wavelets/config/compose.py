@@ -19,7 +19,8 @@ from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
-from attention_wavelets.measures.offered import protocol_measures
+from attention_wavelets.measures.offered import OFFERED, protocol_measures
+from attention_wavelets.measures.registry import Measure
 
 __all__ = [
     "MEMBER_GROUPS",
@@ -162,6 +163,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     probes = [p for cell in cells for p in cell.probes]
     probes += [p for entry in study.facts for p in entry.probes]
     claims = members("claim", study.claims)
+    _refuse_unknown_names(claims, conf)
     nulls = members(
         "null", [n for claim in claims.values() for n in (claim.test.against, *claim.controls) if n]
     )
@@ -447,21 +449,20 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
             raise unknown_name("condition", null.condition, conditions, where)
     if not experiment.claim:
         return
-    from attention_wavelets.measures.offered import OFFERED
-
     offered = {
-        name: {measure.name: measure.level for measure in OFFERED[protocol.kind](protocol)}
+        name: {measure.name: measure for measure in OFFERED[protocol.kind](protocol)}
         for name, protocol in protocols.items()
     }
     for name, claim in experiment.claim.items():
         where = f"conf/claim/{name}.yaml"
+        known = offered[claim.protocol]
         for column in claim.columns():
-            if column.measure not in offered[claim.protocol]:
-                known = offered[claim.protocol]
+            if column.measure not in known:
                 raise unknown_name(f"measure of '{claim.protocol}'", column.measure, known, where)
             if column.condition not in conditions:
                 raise unknown_name("condition", column.condition, conditions, where)
-        levels = {offered[claim.protocol][c.measure] for c in claim.columns()}
+            _refuse_no_pair(column, known[column.measure], conf, where)
+        levels = {known[column.measure].level for column in claim.columns()}
         of_heads = {"head", "pair_of_conditions"}
         if len(levels - of_heads) + bool(levels & of_heads) > 1:
             raise PipelineError(
@@ -469,11 +470,54 @@ def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], c
                 where,
                 "take measures of heads, or of layers, or of models",
             )
-        if claim.probe not in options(conf, "probe"):
-            raise unknown_name("probe", claim.probe, options(conf, "probe"), where)
+        _refuse_foregone(claim.test, known[claim.columns()[0].measure], where)
         for needed in claim.models.needs:
             if needed not in models:
                 raise unknown_name("model", needed, models, where)
+
+
+def _refuse_unknown_names(claims: Mapping[str, claim_schema.Claim], conf: Path) -> None:
+    """What a claim names is looked for before it is read, so that the error names the claim."""
+    for name, claim in claims.items():
+        nulls = [null for null in (claim.test.against, *claim.controls) if null]
+        asked = [
+            ("protocol", claim.protocol),
+            ("probe", claim.probe),
+            *(("null", n) for n in nulls),
+        ]
+        for group, value in asked:
+            if value not in options(conf, group):
+                raise unknown_name(group, value, options(conf, group), f"conf/claim/{name}.yaml")
+
+
+def _refuse_no_pair(column: claim_schema.Column, measure: Measure, conf: Path, where: str) -> None:
+    """A comparison with the whole sequence exists only for sequences that were thinned out."""
+    if measure.level != "pair_of_conditions":
+        return
+    if load_member("condition", column.condition, conf, {}).kind != "subsample":
+        raise PipelineError(
+            f"'{measure.name}' compares a subsampled sequence with the whole one, and condition "
+            f"'{column.condition}' is not subsampled",
+            where,
+            f"name the condition, as in {measure.name}@half",
+        )
+
+
+def _refuse_foregone(test: claim_schema.ClaimTest, measure: Measure, where: str) -> None:
+    """A bound outside of what the number can be makes a verdict that no model could change."""
+    low, high = test.reach(measure.range)
+    if test.range is not None:
+        open_ = test.range[0] < high and test.range[1] > low
+    else:
+        sign = -1 if test.claimed == "below" else 1
+        line = test.bound + sign * test.smallest_effect
+        open_ = low <= line < high if sign > 0 else low < line <= high
+    if not open_:
+        raise PipelineError(
+            f"the number lies between {low:g} and {high:g}, so this test has one outcome only",
+            where,
+            "move bound, range or smallest_effect inside",
+        )
 
 
 def _refuse_repeats(key: str, names: list[str], where: str) -> None:

@@ -29,7 +29,7 @@ NOTE = (
     "what would have changed the verdict."
 )
 NOTHING = "No claims are judged in this study."
-HEADS = ("claim", "literal", "controlled", "number", "null", "statement")
+HEADS = ("claim", "literal", "controlled", "number", "documents", "null", "statement")
 
 
 def verdict_section(claims: pd.DataFrame) -> Markup:
@@ -44,6 +44,7 @@ def verdict_section(claims: pd.DataFrame) -> Markup:
                 _mark(row["verdict_literal"]),
                 _mark(row["verdict_controlled"]),
                 _number(row),
+                _count(row),
                 _null(row),
                 _statement(row),
             )
@@ -83,6 +84,10 @@ def _number(row: dict[Any, Any]) -> Markup:
     return Markup('{} <span class="interval">[{}, {}]</span>').format(
         number(row["estimate"]), number(row["low"]), number(row["high"])
     )
+
+
+def _count(row: dict[Any, Any]) -> str:
+    return "–" if pd.isna(row["documents"]) else f"{row['documents']:.0f}"
 
 
 def _null(row: dict[Any, Any]) -> Markup:

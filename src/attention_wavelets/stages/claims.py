@@ -17,12 +17,14 @@ from attention_wavelets.claims.panel import Panel, Subject
 from attention_wavelets.claims.verdict import (
     Verdict,
     combined,
+    edge,
     one_sided_p,
 )
 from attention_wavelets.config.claims import Claim, Column, Subjects
 from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
-from attention_wavelets.inference.multiple import holm
+from attention_wavelets.inference.exact import sign_flip
+from attention_wavelets.inference.multiple import benjamini_hochberg, holm
 from attention_wavelets.measures.offered import OFFERED
 from attention_wavelets.store.tables import read_table, write_csv
 
@@ -100,7 +102,7 @@ def judge_claims(
     frame = pd.DataFrame(rows)
     frame = _with_holm(frame, rules.confidence)
     write_csv(claims, frame)
-    write_csv(by_model, pd.DataFrame(details, columns=_DETAILS))
+    write_csv(by_model, _with_q(pd.DataFrame(details, columns=_DETAILS)))
 
 
 def _by_cell(
@@ -388,7 +390,8 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
         "high": judged.estimate.high,
         "n": judged.estimate.n,
         "documents": judged.estimate.documents,
-        "p": math.nan if math.isinf(doubt) else doubt,
+        "p": _known_or_nan(doubt),
+        "p_models": _over_models(case, outcomes),
         "null_value": math.nan if null is None else null.value,
         "null": "" if null is None else null.name,
         "reference": case.claim.reference,
@@ -414,7 +417,21 @@ def _doubt(case: _Case, outcome: _Outcome) -> float:
     return math.inf if math.isnan(p) else float(np.fmax(p, outcome.judged.chance))
 
 
-_NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "null_value")
+def _known_or_nan(doubt: float) -> float:
+    return math.nan if math.isinf(doubt) else doubt
+
+
+def _over_models(case: _Case, outcomes: Sequence[_Outcome]) -> float:
+    """Exact p that models as these lie beyond the line, by all signs of their distances to it."""
+    test = case.claim.test
+    if len(outcomes) < 2 or test.range is not None:
+        return math.nan
+    line = edge(test, test.bound)
+    away = [outcome.judged.estimate.value - line for outcome in outcomes]
+    return sign_flip(away, "less" if test.claimed == "below" else "greater").p
+
+
+_NUMBERS = ("estimate", "low", "high", "n", "documents", "p", "p_models", "null_value")
 
 
 def _with_holm(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
@@ -427,8 +444,16 @@ def _with_holm(frame: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return frame
 
 
+def _with_q(details: pd.DataFrame) -> pd.DataFrame:
+    """Adjusted p-values of all claims and models: below q, a share of at most q is false."""
+    once = ~details.duplicated(["claim", "model"])
+    details.loc[once, "q"] = benjamini_hochberg(details.loc[once, "p"].to_numpy(dtype=np.float64))
+    details["q"] = details.groupby(["claim", "model"])["q"].transform("first")
+    return details
+
+
 _DETAILS = [
-    *("claim", "model", "estimate", "low", "high", "n", "documents"),
+    *("claim", "model", "estimate", "low", "high", "n", "documents", "p", "q", "chance"),
     *("verdict_literal", "verdict_controlled", "null", "null_kind", "null_value"),
     *("difference", "difference_low", "difference_high", "null_verdict", "null_passes"),
     *("draws", "unmatched", "superiority", "null_sd", "lacking", "reason", "would_change"),
@@ -445,6 +470,8 @@ def _detail(case: _Case, outcome: _Outcome, null: AgainstNull | None) -> dict[st
         "high": judged.estimate.high,
         "n": judged.estimate.n,
         "documents": judged.estimate.documents,
+        "p": _known_or_nan(_doubt(case, outcome)),
+        "chance": judged.chance,
         "verdict_literal": judged.literal,
         "verdict_controlled": judged.controlled,
         "reason": judged.reason,
