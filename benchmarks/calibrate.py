@@ -18,6 +18,8 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import families
+import lines
 import numpy as np
 from engine import ALLOWED, BANKS, CLAIMS, VERDICTS, of_bank
 from scipy import stats
@@ -191,12 +193,23 @@ PARTS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
 ENGINE: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
     "engine": (of_bank, tuple(BANKS)),
 }
+# Through the verdicts as well; what is slow has fewer simulations.
+FEWER = {
+    "lines": {
+        f"{name}, {n}": case.costly for name, case in lines.CASES.items() for n in lines.DOCUMENTS
+    },
+    "families": families.CASES,
+}
+VERDICT: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
+    "lines": (lines.of_case, tuple(FEWER["lines"])),
+    "families": (families.of_family, tuple(FEWER["families"])),
+}
 
 
 def run(job: Job) -> Found:
     """One batch of simulations of one part."""
     part, name, streams, weights = job
-    return (PARTS | ENGINE)[part][0](name, streams, weights)
+    return (PARTS | ENGINE | VERDICT)[part][0](name, streams, weights)
 
 
 def jobs(
@@ -208,8 +221,9 @@ def jobs(
     case = 0
     for part, (_, names) in parts.items():
         for name in names:
-            streams = np.random.SeedSequence([seed, case]).spawn(simulations)
-            for start in range(0, simulations, BATCH):
+            count = max(1, simulations // FEWER.get(part, {}).get(name, 1))
+            streams = np.random.SeedSequence([seed, case]).spawn(count)
+            for start in range(0, count, BATCH):
                 weights = np.random.SeedSequence([seed, case, start + 1]).generate_state(1)[0]
                 yield part, name, streams[start : start + BATCH], int(weights)
             case += 1
@@ -290,6 +304,62 @@ def claim_engine(simulations: int, seed: int = SEED, *, processes: int = 1) -> d
         "engine": records,
         "wrong": passed / len(false),
         "wrong_of_literal": passed / literal if literal else float("nan"),
+    }
+
+
+def claims_on_lines(
+    simulations: int, seed: int = SEED, *, processes: int = 1, fewest: int = 1
+) -> dict[str, Any]:
+    """Intervals, p and verdicts where a claim is just not true, and of families of models.
+
+    Parameters
+    ----------
+    simulations
+        Of every case that is not slow.
+    seed, processes
+        As for `calibration`.
+    fewest
+        Leave out cases with fewer simulations.
+
+    Returns
+    -------
+    dict
+        "simulations", "seed" and a list of records for each of "lines" and "families".
+    """
+    result: dict[str, Any] = {"simulations": simulations, "seed": seed, "lines": [], "families": []}
+    todo = [
+        job
+        for job in jobs(simulations, seed, VERDICT)
+        if simulations // FEWER[job[0]][job[1]] >= fewest
+    ]
+    for (part, name), whole in _done(todo, processes).items():
+        record = _line_record if part == "lines" else _family_record
+        result[part].append(record(name, whole))
+    return result
+
+
+def _line_record(name: str, found: Found) -> dict[str, Any]:
+    number, _, documents = name.rpartition(", ")
+    return {
+        "number": number,
+        "documents": documents,
+        "simulations": len(found["p"]),
+        "coverage": float(found["held"].mean()),
+        "p <= 0.05": float((found["p"] <= LEVEL).mean()),
+        "p <= 0.025": float((found["p"] <= LEVEL / 2).mean()),
+        "wrong_pass": float(found["passed"].mean()),
+    }
+
+
+def _family_record(name: str, found: Found) -> dict[str, Any]:
+    family, _, claim = name.rpartition(", ")
+    return {
+        "family": family,
+        "claim": claim,
+        "simulations": len(found["passed"]),
+        "right": claim in families.TRUE[family],
+        "literal_pass": float(found["literal"].mean()),
+        "passed": float(found["passed"].mean()),
     }
 
 
@@ -378,6 +448,12 @@ def main() -> None:
     for part in PARTS:
         print(f"{part}\n\n{table(result[part])}\n")
     print(f"{options.simulations} simulations of each in {time.perf_counter() - start:.0f} s")
+    start = time.perf_counter()
+    judged = claims_on_lines(options.simulations, options.seed, processes=options.processes)
+    for part in VERDICT:
+        print(f"\n{part}\n\n{table(judged[part])}")
+        result[part] = judged[part]
+    print(f"\nverdicts in {time.perf_counter() - start:.0f} s")
     start = time.perf_counter()
     verdicts = claim_engine(options.engine, options.seed, processes=options.processes)
     print(f"\nengine\n\n{table(verdicts['engine'])}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -116,6 +117,22 @@ def test_a_p_value_is_that_of_t():
     assert one_sided_p(estimate, BELOW) == pytest.approx(stats.t.sf(-1.0 / 0.2, 9))
     # Of the two ends of a range the nearer one decides.
     assert one_sided_p(estimate, WITHIN) == pytest.approx(stats.t.sf(0.25 / 0.2, 9))
+
+
+@pytest.mark.parametrize("test", [ABOVE, BELOW, WITHIN], ids=["above", "below", "within"])
+def test_an_allowance_for_bias_enters_the_p_value_as_it_does_the_interval(test):
+    generator = np.random.default_rng(1)
+    passed = 0
+    for _ in range(400):
+        low, bias = generator.uniform(-3, 3), generator.normal() / 4
+        plain = between(low, low + generator.uniform(0.01, 1), generator.integers(4, 30))
+        ends = plain.low + min(bias, 0.0), plain.high + max(bias, 0.0)
+        estimate = replace(plain, low=ends[0], high=ends[1])
+        p = one_sided_p(estimate, test)
+        assert (literal_verdict(estimate, test) == "pass") == (p < 0.025)
+        assert p >= one_sided_p(plain, test) * (1 - 1e-9)
+        passed += p < 0.025
+    assert passed > 20
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Coverage, p-values and false discoveries in 200 simulations, and what the page says of 2,000.
+"""Coverage, p-values, false discoveries and verdicts in 200 simulations, and what the page says.
 
 Bounds: a share p of n simulations has the standard error sqrt(p (1 - p) / n). A share of 200 and
 one of 2,000 may differ by 4 standard errors of their difference, and coverage may miss its aim by
@@ -18,6 +18,13 @@ from attention_wavelets.inference.heads import COVERAGE, METHOD, head_interval
 from helpers.tiny_study import ROOT
 
 SIMULATIONS, SEED = 200, 7
+# Numbers of which the page says that the interval is short.
+SHORT = (
+    "sign, below, skewed",
+    "share_in_range",
+    "rank_trend, columns alike",
+    "regression, less a noisier null",
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +34,7 @@ def calibrate():
     sys.path.insert(0, folder)
     yield importlib.import_module("calibrate")
     sys.path.remove(folder)
-    for name in ("calibrate", "engine"):
+    for name in ("calibrate", "engine", "families", "lines"):
         del sys.modules[name]
 
 
@@ -164,6 +171,89 @@ def test_what_any_signal_passes_is_vacuous(engine):
     # A sink alone makes attention insensitive to missing tokens.
     assert records["sink", "H03"]["literal_pass"] > 0.9
     assert records["sink", "H03"]["vacuous"] > 0.9
+
+
+@pytest.fixture(scope="module")
+def lined(calibrate):
+    """Cases that are not slow."""
+    return calibrate.claims_on_lines(SIMULATIONS, SEED, processes=2, fewest=50)
+
+
+def test_every_planted_number_lies_on_its_line(calibrate):
+    lines = calibrate.lines
+    for name, case in lines.CASES.items():
+        if case.truth is not None or case.null is not None:
+            # No order of columns that are alike, and equal numbers of a model and its null.
+            continue
+        line = lines.edge(case.claim.test, case.claim.test.bound)
+        for seed in range(3):
+            table = case.table(np.random.default_rng(seed))
+            assert lines.statistic(table, case.claim.test) == pytest.approx(line, abs=1e-6), name
+    alike = lines.CASES["rank_trend, columns alike"]
+    columns = alike.table(np.random.default_rng(0)).mean(axis=(0, 1))
+    assert np.ptp(columns) < 1e-12
+    null = lines.CASES["regression, less a noisier null"]
+    table = null.table(np.random.default_rng(0))
+    assert lines.statistic(table, null.claim.test) == pytest.approx(0.5)
+
+
+def test_what_is_just_not_true_rarely_passes(lined, page):
+    assert len(lined["lines"]) == 2 * 11
+    for record in lined["lines"]:
+        n, each = record["simulations"], 2000 * record["simulations"] // SIMULATIONS
+        said = page[record["number"], record["documents"], str(each)]
+        for share in ("coverage", "p <= 0.05", "p <= 0.025", "wrong pass"):
+            found = record[share.replace("wrong pass", "wrong_pass")]
+            assert abs(found - said[share]) < margin(said[share], 4, n, each), record
+        if record["number"] not in SHORT:
+            assert record["p <= 0.05"] <= 0.05 + margin(0.05, 3.5, n), record
+            assert record["p <= 0.025"] <= 0.025 + margin(0.025, 3.5, n), record
+            assert record["coverage"] >= 0.95 - margin(0.95, 3.5, n), record
+
+
+def test_of_all_numbers_on_the_page_few_pass_wrongly(page, calibrate):
+    for name in calibrate.lines.CASES:
+        rows = {key: row for key, row in page.items() if key[0] == name}
+        assert len(rows) == len(calibrate.lines.DOCUMENTS)
+        for (_, _, simulations), row in rows.items():
+            # The verdict's level is 0.025 of each side.
+            allowed = 0.05 if name in SHORT else 0.025
+            assert row["wrong pass"] <= allowed + margin(allowed, 3, int(simulations)), name
+
+
+@pytest.mark.parametrize("claim", ["H08", "H10"])
+def test_models_in_no_order_rarely_have_a_trend(claim, calibrate, page):
+    streams = np.random.SeedSequence(SEED).spawn(SIMULATIONS)
+    found = calibrate.families.of_family(f"no trend, {claim}", streams, 0)
+    assert found["literal"].mean() <= 0.05 + margin(0.05, 3.5, SIMULATIONS)
+    assert (found["passed"] <= found["literal"]).all()
+
+
+def test_a_trend_over_models_is_found(lined, page, calibrate):
+    assert len(lined["families"]) == 6
+    for record in lined["families"]:
+        each = 2000 * record["simulations"] // SIMULATIONS
+        words = "may pass" if record["right"] else "must not"
+        said = page[record["family"], record["claim"], str(each), words]
+        for share in ("literal pass", "passed"):
+            allowed = margin(said[share], 4, record["simulations"], each)
+            assert abs(record[share.replace(" ", "_")] - said[share]) < allowed, record
+        if record["right"]:
+            assert record["passed"] > 0.3, record
+    rows = {key: row for key, row in page.items() if key[0] in calibrate.families.FAMILIES}
+    assert len(rows) == len(calibrate.families.CASES)
+    for (*_, simulations, words), row in rows.items():
+        if words == "must not":
+            assert row["passed"] <= 0.05 + margin(0.05, 3, int(simulations))
+
+
+def test_without_the_order_of_its_points_a_sure_trend_would_pass(calibrate, monkeypatch):
+    """What the share of orders is for: documents are sure of every level, and so of chance."""
+    judging = sys.modules["attention_wavelets.claims.judge"]
+    monkeypatch.setattr(judging, "order_p", lambda *_: 0.0)
+    streams = np.random.SeedSequence(SEED).spawn(60)
+    found = calibrate.families.of_family("no trend, H10", streams, 0)
+    assert found["passed"].mean() > 0.3
 
 
 def test_a_model_depends_on_its_number_only(calibrate):

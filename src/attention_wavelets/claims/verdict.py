@@ -132,14 +132,14 @@ def widened(estimate: Estimate, draws: FloatArray, confidence: float) -> Estimat
     if extra <= 0 or variance <= 0:
         return estimate
     degrees = variance**2 / (estimate.error**4 / estimate.degrees + extra**2 / (len(known) - 1))
-    # Where the middle of the interval is not the number, as of a bootstrap, it stays so.
-    middle, half = (estimate.low + estimate.high) / 2, (estimate.high - estimate.low) / 2
-    reach = float(stats.t.ppf((1 + confidence) / 2, degrees)) * math.sqrt(variance)
-    half = max(half, reach)
+    # What the interval is wider by; it may reach further to one side, and goes on doing so.
+    level = (1 + confidence) / 2
+    reach = float(stats.t.ppf(level, degrees)) * math.sqrt(variance)
+    more = max(0.0, reach - float(stats.t.ppf(level, estimate.degrees)) * estimate.error)
     return replace(
         estimate,
-        low=middle - half,
-        high=middle + half,
+        low=estimate.low - more,
+        high=estimate.high + more,
         error=math.sqrt(variance),
         degrees=degrees,
     )
@@ -183,16 +183,20 @@ def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = N
 def one_sided_p(estimate: Estimate, test: ClaimTest, bound: float | None = None) -> float:
     """p of the hypothesis that the number lies on the line or beyond it, away from the claim.
 
-    Inside a range both ends are tested and the larger p counts (two one-sided tests). NaN without
-    an interval. `bound` is used instead of the test's own: differences to a null have 0.
+    Inside a range both ends are tested and the larger p counts (two one-sided tests). An interval
+    that reaches further to one side allows for a bias; that side is tested from as much further.
+    NaN without an interval. `bound` is used instead of the test's own: differences to a null have
+    0.
     """
     if not estimate.known:
         return math.nan
+    further = (estimate.high - estimate.value) - (estimate.value - estimate.low)
+    least, most = estimate.value + min(further, 0.0), estimate.value + max(further, 0.0)
     line = edge(test, test.bound if bound is None else bound)
     if test.range is not None and bound is None:
-        gaps = [estimate.value - test.range[0], test.range[1] - estimate.value]
+        gaps = [least - test.range[0], test.range[1] - most]
     else:
-        gaps = [line - estimate.value if test.claimed == "below" else estimate.value - line]
+        gaps = [line - most if test.claimed == "below" else least - line]
     if estimate.error == 0:
         return 0.0 if min(gaps) > 0 else 1.0
     return max(float(stats.t.sf(gap / estimate.error, estimate.degrees)) for gap in gaps)

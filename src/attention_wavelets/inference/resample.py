@@ -15,6 +15,7 @@ from scipy import stats
 from attention_wavelets.inference.intervals import FloatArray, Interval
 
 __all__ = [
+    "BIAS_MARGIN",
     "BLOCK",
     "MIN_DOCUMENTS",
     "Seed",
@@ -33,6 +34,10 @@ BLOCK = 256
 # Fewer documents than this give no interval, and fewer defined resamples than this share.
 MIN_DOCUMENTS = 10
 MIN_DEFINED = 0.95
+# The first helping of noise moves a number more than the second, which resampling adds. A share of
+# variance between heads, 1 / (1 + v), moves 1 + 2 v times as much; a product of two, R2, is within
+# twice while v, the variance of noise in the averages over that between heads, is below 0.29.
+BIAS_MARGIN = 2.0
 
 
 def seed_blocks(resamples: int, seed: Seed) -> Iterator[tuple[int, int, np.random.SeedSequence]]:
@@ -119,10 +124,14 @@ def weighted_means(weights: ArrayLike, values: ArrayLike) -> FloatArray:
 def bootstrap_interval(
     estimate: ArrayLike, draws: ArrayLike, documents: ArrayLike, confidence: float
 ) -> Interval:
-    """estimate +/- t_{G-1} * sd(draws) * sqrt(G / (G - 1)) for G documents.
+    """From the estimate, and from it less twice its bias, to t_{G-1} sd(draws) sqrt(G / (G - 1)).
 
     The spread of the draws with the small-sample factor of a bootstrap variance and the quantile of
-    t: percentiles of few documents are too narrow (Hesterberg 2015).
+    t: percentiles of few documents are too narrow (Hesterberg 2015). Noise of the averages moves
+    numbers that are not linear in them, and a resample has that noise twice: mean(draws) - estimate
+    times G / (G - 1) tells how far (Efron and Tibshirani 1993, chapter 10). To subtract it would
+    be wrong for ranks and counts, which jump. So the interval spans the number as it is and the
+    number less `BIAS_MARGIN` times the bias, and never becomes narrower.
 
     Parameters
     ----------
@@ -159,11 +168,13 @@ def bootstrap_interval(
     spread = np.nanstd(np.where(good, kept, 0.0), axis=0, ddof=1)
     error = np.where(good, spread * np.sqrt(groups / max(groups - 1, 1)), np.nan)
     half = float(stats.t.ppf(0.5 + confidence / 2, max(groups - 1, 1))) * error
+    bias = np.nanmean(np.where(good, kept - centre, 0.0), axis=0) * groups / max(groups - 1, 1)
+    shift = BIAS_MARGIN * bias
     return Interval(
         mean=centre,
         standard_error=error,
-        low=centre - half,
-        high=centre + half,
+        low=centre - np.maximum(shift, 0.0) - half,
+        high=centre - np.minimum(shift, 0.0) + half,
         n=np.full(centre.shape, len(index)),
         clusters=np.full(centre.shape, groups),
         reason=reason,
