@@ -270,6 +270,7 @@ def test_numbers_are_printed_so_that_they_show_something(value: object, text: st
     [
         ({"kind": "full"}, "as it is"),
         ({"kind": "subsample", "fraction": 0.25, "method": "stride"}, "A quarter of the tokens"),
+        ({"kind": "repeat", "seed": 0}, "then the same ones again"),
         ({"kind": "bos", "action": "swap", "token": "."}, "replaced by '.'"),
         ({"kind": "new", "strength": 3}, "strength: 3"),
     ],

@@ -36,6 +36,8 @@ def condition_words(condition: Mapping[str, Any]) -> str:
             return "The same tokens in random order; special tokens stay in place."
         case "random_tokens":
             return "Every token is replaced by one drawn uniformly from the vocabulary."
+        case "repeat":
+            return "Tokens drawn uniformly from the vocabulary, then the same ones again."
         case "bos":
             action = str(condition.get("action"))
             said = ACTIONS.get(action, action).format(token=condition.get("token"))
