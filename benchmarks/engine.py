@@ -16,7 +16,7 @@ import numpy as np
 
 from attention_wavelets.claims.judge import NullDraws, Rules, judge
 from attention_wavelets.claims.panel import Panel, Subject
-from attention_wavelets.config.claims import SIGNAL_NULLS, Claim
+from attention_wavelets.config.claims import SHARED_NULLS, SIGNAL_NULLS, Claim, null_family
 from attention_wavelets.config.compose import load_member
 from attention_wavelets.measures.measured import Measured
 from attention_wavelets.measures.protocols import LayerSignals, kind_of
@@ -167,12 +167,15 @@ def _claims() -> tuple[dict[str, Claim], dict[str, Any], dict[str, Any]]:
     claims, nulls = {}, {}
     for name in CLAIMS:
         claim = load_member("claim", name, CONF, {})
-        wanted = dict.fromkeys(n for n in (claim.test.against, *claim.controls) if n)
+        wanted = claim.nulls()
         found = {n: load_member("null", n, CONF, {}) for n in wanted}
         found = {n: null for n, null in found.items() if null.kind in SIGNAL_NULLS}
         # Without twins and other input the fewest things can stop a claim: the harder trial.
         claims[name] = claim.model_copy(
-            update={"controls": [n for n in claim.controls if n in found]}
+            update={
+                "controls": [n for n in claim.controls if n in found],
+                "rivals": [n for n in claim.rivals if n in found],
+            }
         )
         nulls |= found
     protocols = {}
@@ -269,6 +272,8 @@ def verdicts(bank: str, stream: np.random.SeedSequence) -> dict[str, tuple[str, 
                 null,
                 nulls[null].kind,
                 [_subject(claim, *table) for table in tables[claim.protocol, null]],
+                family=null_family(nulls[null].kind, getattr(nulls[null], "sink", "")),
+                shared=nulls[null].kind in SHARED_NULLS,
             )
             for null in _names(claim)
         ]
@@ -290,7 +295,7 @@ def _wanted(protocol: str, null: str = "") -> set[tuple[str, str]]:
 
 
 def _names(claim: Claim) -> list[str]:
-    return list(dict.fromkeys(n for n in (claim.test.against, *claim.controls) if n))
+    return claim.nulls()
 
 
 def _probe(protocol: str) -> str:

@@ -87,7 +87,7 @@ def _passes(law: Law, claim: Claim, stream: np.random.SeedSequence) -> tuple[boo
     observed = _subject(law(places, generator), places, generator)
     twins = 0.25 + UNTRAINED * generator.standard_normal((DRAWS, len(places)))
     draws = [_subject(levels, places, generator) for levels in twins]
-    found = judge(claim, observed, [NullDraws("untrained", "untrained", draws)], rules)
+    found = judge(claim, observed, [NullDraws("untrained", "untrained", draws, shared=True)], rules)
     return found.literal == "pass", found.controlled == "pass"
 
 

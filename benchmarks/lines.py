@@ -215,7 +215,7 @@ def judged(case: Case, documents: int, stream: np.random.SeedSequence) -> Judged
     nulls = []
     if case.null is not None:
         other = _panel(case, case.table(generator), documents, case.null, generator)
-        nulls.append(NullDraws("untrained", "untrained", (Subject((other,)),)))
+        nulls.append(NullDraws("untrained", "untrained", (Subject((other,)),), shared=True))
     return judge(case.claim, Subject((observed,)), nulls, rules)
 
 

@@ -492,7 +492,7 @@ def test_all_claims_are_every_file(conf: Path):
     claims_of(conf, "all")
     experiment = compose([], conf)
     assert list(experiment.claim) == ["H01", "H09"]
-    assert set(experiment.null) == {"iid", "permuted", "untrained", "shuffled"}
+    assert set(experiment.null) == {"iid", "permuted", "sink-random", "untrained", "shuffled"}
     claims_of(conf)
     assert compose([], conf).claim == compose([], conf).null == {}
 

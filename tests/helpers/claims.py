@@ -85,4 +85,4 @@ def draws(
 ) -> NullDraws:
     """A null with these draws."""
     made = [subject(part, documents, unmatched) for part in values]
-    return NullDraws(name, kind or name, made)
+    return NullDraws(name, kind or name, made, shared=name == "untrained")

@@ -65,6 +65,9 @@ class NullDraws:
         Subjects with the columns of the claim; empty where the study has none.
     lacking
         Why there is none.
+    shared
+        Whether a draw is the same for all sequences, as a twin is: then documents do not tell how
+        draws differ.
     """
 
     name: str
@@ -72,6 +75,7 @@ class NullDraws:
     draws: Sequence[Subject] = ()
     lacking: str = ""
     family: str = ""
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,9 +179,14 @@ class _Resampled:
         means = model_points([panel.mean() for panel in subject.panels])
         return order_p(means, subject.places, self.test, self.rules.seed)
 
-    def spread(self, draws: Sequence[Subject]) -> FloatArray:
-        """The number of each draw: a null is known no better than its draws agree."""
-        return np.array([self.whole(draw) for draw in draws])
+    def spread(self, null: NullDraws) -> FloatArray | None:
+        """The number of each draw, if they are shared: such a null is known as they agree.
+
+        Of models in a row it is None: how a trend scatters is what its chance is about.
+        """
+        if not null.shared or self.observed.places is not None:
+            return None
+        return np.array([self.whole(draw) for draw in null.draws])
 
     def interval(
         self, value: float, parts: FloatArray, draws: FloatArray | None = None
@@ -285,7 +294,7 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
         return _undecided(claim, f"null {own.name}: {lacking}")
     else:
         apart = sampled.beside(own.draws).apart()
-        estimate = sampled.interval(*apart, draws=sampled.spread(own.draws))
+        estimate = sampled.interval(*apart, draws=sampled.spread(own))
         literal, chance = sampled.literal(estimate, math.nan)
     compared = tuple(
         _against(null, sampled, claim.test, own) for null in nulls if null.name in claim.nulls()
@@ -342,7 +351,7 @@ def _against(
             family=null.family or null.kind,
         )
     both = sampled.beside(null.draws)
-    spread = sampled.spread(null.draws)
+    spread = sampled.spread(null)
     difference = sampled.interval(*both.difference(test), draws=spread)
     verdict = literal_verdict(difference, test, bound=0.0)
     verdicts: list[Verdict] = []

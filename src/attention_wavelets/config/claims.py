@@ -9,7 +9,17 @@ from pydantic import AfterValidator, Field, model_validator
 
 from attention_wavelets.config.base import Count, Name, Repository, Seed, Strict, no_repeats
 
-__all__ = ["SIGNAL_NULLS", "Claim", "ClaimName", "ClaimTest", "Column", "Null"]
+__all__ = [
+    "SHARED_NULLS",
+    "SIGNAL_NULLS",
+    "Claim",
+    "ClaimName",
+    "ClaimTest",
+    "Column",
+    "Null",
+    "Subjects",
+    "null_family",
+]
 
 ClaimName = Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{0,9}$")]
 # A measure, or a measure under a condition: `scale_sensitivity@half`.
@@ -27,6 +37,24 @@ SIGNAL_NULLS = (
     "head_sets",
 )
 """Kinds of nulls that are made of measured signals; the others are models and conditions."""
+
+
+SHARED_NULLS = ("untrained", "head_sets")
+"""Kinds of nulls of which one draw is the same for all sequences."""
+
+_FAMILIES = {
+    "iid": "order",
+    "sink_random": "sink",
+    "exponential": "kernel",
+    "power_law": "kernel",
+}
+
+
+def null_family(kind: str, sink: str = "") -> str:
+    """What a null keeps: two that keep the same are one piece of evidence, not two."""
+    if kind == "permuted":
+        return "sink" if sink == "keep" else "order"
+    return _FAMILIES.get(kind, kind)
 
 
 class PlainNull(Strict):

@@ -21,7 +21,7 @@ from attention_wavelets.claims.verdict import (
     edge,
     one_sided_p,
 )
-from attention_wavelets.config.claims import Claim, Column, Subjects
+from attention_wavelets.config.claims import SHARED_NULLS, Claim, Column, Subjects, null_family
 from attention_wavelets.config.schema import Protocol
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.exact import sign_flip
@@ -251,30 +251,18 @@ def _joined(
     tables: _Tables,
 ) -> NullDraws:
     """The null of models in a row: draw i of each; that of a model alone as it is."""
-    family = _family(config["nulls"][name])
+    null = config["nulls"][name]
+    kept = {
+        "family": null_family(null["kind"], null.get("sink", "")),
+        "shared": null["kind"] in SHARED_NULLS,
+    }
     parts = [_of_model(case, name, model, config, tables) for model in models]
     if places is None:
-        return replace(parts[0], family=family)
+        return replace(parts[0], **kept)
     count = min(len(part.draws) for part in parts)
     lacking = next((part.lacking for part in parts if not part.draws), "")
     draws = [Subject(tuple(part.draws[i].first for part in parts), places) for i in range(count)]
-    return NullDraws(name, parts[0].kind, draws, lacking, family)
-
-
-def _family(null: Mapping[str, Any]) -> str:
-    """What a null keeps: two that keep the same are one piece of evidence, not two."""
-    kind = str(null["kind"])
-    if kind == "permuted":
-        return "sink" if null["sink"] == "keep" else "order"
-    return _FAMILIES.get(kind, kind)
-
-
-_FAMILIES = {
-    "iid": "order",
-    "sink_random": "sink",
-    "exponential": "kernel",
-    "power_law": "kernel",
-}
+    return NullDraws(name, parts[0].kind, draws, lacking, **kept)
 
 
 @dataclass
