@@ -193,11 +193,9 @@ def test_kernels_by_lag_are_judged_against_nulls_of_their_own(strict):
     claims, by_model, *_ = strict
     assert list(claims.index) == ["H14", "R06", "R13", "R14"]
     assert (claims["models"] == 2).all()
-    assert np.isfinite(claims.loc[["H14", "R06"], ["estimate", "low", "high"]]).to_numpy().all()
-    # A claim about heads like these: two layers are no sample of layers.
-    assert np.isfinite(claims.loc["R13", "estimate"])
-    assert claims.loc["R13", "verdict_literal"] == "unclear"
-    assert "no interval: too few layers: 2, needs 6." in claims.loc["R13", "reason"]
+    assert (
+        np.isfinite(claims.loc[["H14", "R06", "R13"], ["estimate", "low", "high"]]).to_numpy().all()
+    )
     found = by_model.set_index(["claim", "model", "null"])
     # The number of a distance is itself the difference to its null.
     for name, null in (("H14", "head-sets"), ("R13", "permuted")):
