@@ -38,10 +38,12 @@ def main() -> None:
     parser.add_argument("--results", type=Path, default=Path("results"))
     table = stages(parser.parse_args().results / "logs")
     print(table.to_string())
+    if lacking := {*CLAIMS, EXTRACTION} - set(table.index):
+        raise SystemExit(f"error: no times of {', '.join(sorted(lacking))}; run `make run` first")
     seconds = table["seconds"]
-    claims = sum(float(seconds.get(stage, 0.0)) for stage in CLAIMS)
-    print(f"judge_claims / {EXTRACTION}: {seconds['judge_claims'] / seconds[EXTRACTION]:.2f}")
-    print(f"{' + '.join(CLAIMS)} / {EXTRACTION}: {claims / seconds[EXTRACTION]:.2f}")
+    for stages_ in (CLAIMS[1:], CLAIMS):
+        ratio = seconds[list(stages_)].sum() / seconds[EXTRACTION]
+        print(f"{' + '.join(stages_)} / {EXTRACTION}: {ratio:.2f}")
 
 
 if __name__ == "__main__":

@@ -325,6 +325,14 @@ def test_a_claim_without_its_models_is_not_testable_here(world: World, asked, re
     assert set(details["claim"]) == {"C2"}
 
 
+def test_a_study_that_can_judge_nothing_has_a_table_without_rows(world: World):
+    filled(world, ALL)
+    world.claim("C1", **SELECTIVE, models={"needs": ["gpt2"]})
+    claims, details = world.judge()
+    assert claims.loc["C1", "verdict_controlled"] == "not testable here"
+    assert details.empty
+
+
 def test_a_claim_without_its_measurement_is_not_testable_here(world: World):
     filled(world, ALL)
     world.claim("C1", **SELECTIVE, lacking="the study does not measure it")

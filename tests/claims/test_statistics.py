@@ -372,3 +372,8 @@ def test_the_points_of_a_spread_are_those_of_levene_s_trend():
     table = np.random.default_rng(2).normal(size=(LAYERS, HEADS, 1))
     test = of("spread")
     assert float(trend(*points(table, test), test)) == pytest.approx(float(statistic(table, test)))
+    # A layer without a value is left out.
+    table[2] = np.nan
+    values, places = points(table, test)
+    assert np.isnan(values).tolist() == [i == 2 for i in range(LAYERS)]
+    assert np.isfinite(trend(values, places, test))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from itertools import permutations
 
 import numpy as np
 
@@ -49,12 +48,12 @@ def order_p(values: FloatArray, places: FloatArray, test: ClaimTest, seed: int =
     if math.isnan(observed):
         return math.nan
     if len(y) <= MAX_ORDERED:
-        orders = np.array(list(permutations(range(len(y)))))
+        arranged = y[exact.orders(len(y))]
     else:
         generator = np.random.default_rng(np.random.SeedSequence(seed))
-        drawn = generator.permuted(np.tile(np.arange(len(y)), (ORDERS, 1)), axis=1)
-        orders = np.vstack([np.arange(len(y)), drawn])
-    numbers = trend(y[orders], x, test)
+        drawn = generator.permuted(np.tile(y, (ORDERS, 1)), axis=1)
+        arranged = np.vstack([y, drawn])
+    numbers = trend(arranged, x, test)
     if test.claimed == "below":
         numbers, observed = -numbers, -observed
     # Equal up to rounding is as far; where an order gives no number, it is not.

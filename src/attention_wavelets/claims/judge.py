@@ -31,10 +31,10 @@ from attention_wavelets.inference.resample import (
     document_weights,
 )
 
-__all__ = ["VACUOUS_KINDS", "VACUOUS_SHARE", "Judged", "NullDraws", "Rules", "judge"]
+__all__ = ["VACUOUS_FAMILIES", "VACUOUS_SHARE", "Judged", "NullDraws", "Rules", "judge"]
 
-# A claim is vacuous where the same test passes on this share of the draws of so many kinds of null.
-VACUOUS_SHARE, VACUOUS_KINDS = 0.9, 2
+# A claim is vacuous where its test passes on this share of the draws of nulls of so many families.
+VACUOUS_SHARE, VACUOUS_FAMILIES = 0.9, 2
 # Their number says how sure a choice of model is, not how large an effect is.
 EVIDENCE_KINDS = ("change_point", "curve_choice", "two_groups")
 # A null that matched fewer of the signals than this decides nothing.
@@ -60,7 +60,7 @@ class NullDraws:
     kind
         As in conf/null.
     family
-        What is kept: nulls of one family count once for `vacuous`. "" is the kind.
+        What is kept: nulls of one family count once for `vacuous`; of "" the kind is one.
     draws
         Subjects with the columns of the claim; empty where the study has none.
     lacking
@@ -162,13 +162,10 @@ class _Resampled:
     def tested(self, subject: Subject) -> tuple[Estimate, Verdict, float]:
         """Estimate, literal verdict, and how often a trend as strong comes about by chance."""
         estimate = self.interval(self.whole(subject), self.parts(subject))
-        return estimate, *self.literal(estimate, self.chance(subject))
-
-    def literal(self, estimate: Estimate, chance: float) -> tuple[Verdict, float]:
-        """The verdict, which of a trend must not be one of chance, and that chance."""
-        verdict = literal_verdict(estimate, self.test)
-        by_chance = chance > 1 - self.rules.confidence
-        return ("unclear" if verdict == "pass" and by_chance else verdict), chance
+        verdict, chance = literal_verdict(estimate, self.test), self.chance(subject)
+        if verdict == "pass" and chance > 1 - self.rules.confidence:
+            verdict = "unclear"
+        return estimate, verdict, chance
 
     def chance(self, subject: Subject) -> float:
         """p of a trend if its points could stand in any order; NaN for other claims."""
@@ -179,7 +176,7 @@ class _Resampled:
         means = model_points([panel.mean() for panel in subject.panels])
         return order_p(means, subject.places, self.test, self.rules.seed)
 
-    def spread(self, null: NullDraws) -> FloatArray | None:
+    def shared_draws(self, null: NullDraws) -> FloatArray | None:
         """The number of each draw, if they are shared: such a null is known as they agree.
 
         Of models in a row it is None: how a trend scatters is what its chance is about.
@@ -294,8 +291,8 @@ def judge(claim: Claim, observed: Subject, nulls: Sequence[NullDraws], rules: Ru
         return _undecided(claim, f"null {own.name}: {lacking}")
     else:
         apart = sampled.beside(own.draws).apart()
-        estimate = sampled.interval(*apart, draws=sampled.spread(own))
-        literal, chance = sampled.literal(estimate, math.nan)
+        estimate = sampled.interval(*apart, draws=sampled.shared_draws(own))
+        literal, chance = literal_verdict(estimate, claim.test), math.nan
     compared = tuple(
         _against(null, sampled, claim.test, own) for null in nulls if null.name in claim.nulls()
     )
@@ -351,8 +348,7 @@ def _against(
             family=null.family or null.kind,
         )
     both = sampled.beside(null.draws)
-    spread = sampled.spread(null)
-    difference = sampled.interval(*both.difference(test), draws=spread)
+    difference = sampled.interval(*both.difference(test), draws=sampled.shared_draws(null))
     verdict = literal_verdict(difference, test, bound=0.0)
     verdicts: list[Verdict] = []
     if own is None:
@@ -388,7 +384,7 @@ def _controlled(
     # Draws that cannot be told apart from each other count as one kind.
     passing = [null for null in compared if null.passing >= VACUOUS_SHARE]
     tested = [null for null in passing if null.name not in rivals]
-    if len({null.family for null in tested}) >= VACUOUS_KINDS:
+    if len({null.family for null in tested}) >= VACUOUS_FAMILIES:
         names = ", ".join(
             f"{null.name} on {round(null.passing * null.draws)} of {null.draws} draws"
             for null in tested

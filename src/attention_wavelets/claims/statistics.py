@@ -81,9 +81,10 @@ def points(averages: FloatArray, test: ClaimTest) -> tuple[FloatArray, FloatArra
     # Levene's trend: the slope of the layers' mean distance from their median (Brown-Forsythe).
     first = x[..., 0]
     heads = np.isfinite(first).sum(axis=-1, keepdims=True)
+    # Of a layer without a value the median is anything: the distances from it are NaN all the same.
+    middle = np.nanmedian(np.where(heads > 0, first, 0.0), axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):
-        apart = np.abs(first - np.nanmedian(first, axis=-1, keepdims=True))
-        apart = apart / np.sqrt(1 - 1 / heads)
+        apart = np.abs(first - middle) / np.sqrt(1 - 1 / heads)
     return _layers(apart[..., None]), _depth(x.shape[-3])
 
 

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from attention_wavelets.config.claims import ClaimTest
+from attention_wavelets.config.claims import ClaimTest, edge
 from attention_wavelets.inference.intervals import FloatArray
 
 __all__ = [
@@ -143,16 +143,6 @@ def widened(estimate: Estimate, draws: FloatArray, confidence: float) -> Estimat
         error=math.sqrt(variance),
         degrees=degrees,
     )
-
-
-def edge(test: ClaimTest, bound: float) -> float:
-    """The line that an interval must clear: the bound plus or minus the smallest effect.
-
-    Of a claimed range it is the line of differences to nulls, which count how much nearer to the
-    middle of the range the number is.
-    """
-    sign = -1.0 if test.claimed == "below" else 1.0
-    return bound + sign * test.smallest_effect
 
 
 def literal_verdict(estimate: Estimate, test: ClaimTest, bound: float | None = None) -> Verdict:

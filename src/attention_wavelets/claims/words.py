@@ -5,7 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from attention_wavelets.claims.verdict import AgainstNull, Estimate, Verdict, edge, said
+from attention_wavelets.claims.verdict import (
+    AgainstNull,
+    Estimate,
+    Verdict,
+    edge,
+    literal_verdict,
+    said,
+)
 from attention_wavelets.config.claims import Claim, ClaimTest
 from attention_wavelets.inference.heads import COVERAGE, METHOD
 
@@ -39,7 +46,7 @@ def literal_reason(
     side, line = _side(test), said(edge(test, test.bound))
     if test.smallest_effect:
         line += f" ({said(test.bound)} and the smallest effect {said(test.smallest_effect)})"
-    if literal == "unclear" and _clears(estimate, test):
+    if literal == "unclear" and literal_verdict(estimate, test) == "pass":
         return f"{number} is wholly {side} {line}, but {_by_chance(chance)}."
     on_its_side = estimate.high < test.bound if side == "below" else estimate.low > test.bound
     if literal == "fail" and on_its_side:
@@ -48,7 +55,7 @@ def literal_reason(
             f"{number} is {side} {said(test.bound)} as claimed, but by less than the smallest "
             f"effect {effect}."
         )
-    other = "above" if side == "below" else "below"
+    other = _other(side)
     words = {
         "pass": f"is wholly {side} {line}, as claimed",
         "fail": f"is wholly {other} {line}; claimed is {side}",
@@ -70,9 +77,8 @@ def _side(test: ClaimTest) -> str:
     return "below" if test.claimed == "below" else "above"
 
 
-def _clears(estimate: Estimate, test: ClaimTest) -> bool:
-    line = edge(test, test.bound)
-    return estimate.high < line if test.claimed == "below" else estimate.low > line
+def _other(side: str) -> str:
+    return "above" if side == "below" else "below"
 
 
 def stopped(null: AgainstNull, test: ClaimTest) -> str:
@@ -108,15 +114,15 @@ def would_change(estimate: Estimate, test: ClaimTest, verdict: Verdict, level: f
             "unclear": f"an interval inside {ends} would pass, one wholly outside it would fail",
         }
         return f"{words[verdict]}; {interval}"
-    if verdict == "unclear" and _clears(estimate, test):
+    if verdict == "unclear" and literal_verdict(estimate, test) == "pass":
         return f"with a share of orders of at most {said(level)} it would pass; {interval}"
     line = said(edge(test, test.bound))
-    side, other = ("below", "above") if test.claimed == "below" else ("above", "below")
+    side = _side(test)
     end = "upper" if test.claimed == "below" else "lower"
     words = {
         "pass": f"with the {end} end not {side} {line} it would not pass",
         "fail": f"wholly {side} {line} it would pass",
-        "unclear": f"wholly {side} {line} it would pass, wholly {other} it would fail",
+        "unclear": f"wholly {side} {line} it would pass, wholly {_other(side)} it would fail",
     }
     return f"{words[verdict]}; {interval}"
 
@@ -147,7 +153,7 @@ def controlled_change(
     if controlled == "vacuous":
         return (
             f"controlled: were the same test passed on less than {share:.0%} of the draws of all "
-            "kinds of null but one, the differences would decide"
+            "families of nulls but one, the differences would decide"
         )
     line = f"wholly {_side(test)} {said(edge(test, 0.0))}"
     if controlled == "pass":

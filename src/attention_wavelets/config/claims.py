@@ -18,6 +18,7 @@ __all__ = [
     "Column",
     "Null",
     "Subjects",
+    "edge",
     "null_family",
 ]
 
@@ -293,6 +294,16 @@ class ClaimTest(Strict):
     def own_settings(self) -> dict[str, Any]:
         """The settings that only this kind has."""
         return {name: getattr(self, name) for name in _SHAPES[self.kind][2]}
+
+
+def edge(test: ClaimTest, bound: float) -> float:
+    """The line that an interval must clear: the bound plus or minus the smallest effect.
+
+    Of a claimed range it is the line of differences to nulls, which count how much nearer to the
+    middle of the range the number is.
+    """
+    sign = -1.0 if test.claimed == "below" else 1.0
+    return bound + sign * test.smallest_effect
 
 
 class Subjects(Strict):

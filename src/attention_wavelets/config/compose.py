@@ -506,9 +506,8 @@ def _refuse_foregone(test: claim_schema.ClaimTest, measure: Measure, where: str)
     if test.range is not None:
         open_ = test.range[0] < high and test.range[1] > low
     else:
-        sign = -1 if test.claimed == "below" else 1
-        line = test.bound + sign * test.smallest_effect
-        open_ = low <= line < high if sign > 0 else low < line <= high
+        line = claim_schema.edge(test, test.bound)
+        open_ = low < line <= high if test.claimed == "below" else low <= line < high
     if not open_:
         raise PipelineError(
             f"the number lies between {low:g} and {high:g}, so this test has one outcome only",

@@ -19,7 +19,7 @@ from scipy import stats
 from attention_wavelets.inference.intervals import FloatArray
 from attention_wavelets.inference.resample import Seed, seed_blocks
 
-__all__ = ["Alternative", "Tested", "kendall", "sign_flip", "spearman", "two_sample"]
+__all__ = ["Alternative", "Tested", "kendall", "orders", "sign_flip", "spearman", "two_sample"]
 
 Alternative = Literal["two-sided", "greater", "less"]
 
@@ -152,7 +152,7 @@ def spearman(x: ArrayLike, y: ArrayLike, alternative: Alternative = "two-sided")
     if n > MAX_ORDERS:
         return Tested(rho, float(result.pvalue), n, False, "")
     ranks = [stats.rankdata(part) - (n + 1) / 2 for part in (first, second)]
-    products = ranks[1][_orders(n)] @ ranks[0]
+    products = ranks[1][orders(n)] @ ranks[0]
     scale = float(np.abs(ranks[0]) @ np.sort(np.abs(ranks[1])))
     return Tested(rho, _tail(products, float(ranks[0] @ ranks[1]), scale, alternative), n, True, "")
 
@@ -171,7 +171,7 @@ def kendall(x: ArrayLike, y: ArrayLike, alternative: Alternative = "two-sided") 
         return Tested(tau, float(result.pvalue), n, False, "")
     i, j = np.triu_indices(n, 1)
     signs = np.sign(first[i] - first[j])
-    shuffled = second[_orders(n)]
+    shuffled = second[orders(n)]
     sums = np.sign(shuffled[:, i] - shuffled[:, j]) @ signs
     observed = float(np.sign(second[i] - second[j]) @ signs)
     return Tested(tau, _tail(sums, observed, float(len(i)), alternative), n, True, "")
@@ -182,7 +182,8 @@ def _difference(first: FloatArray, second: FloatArray, axis: int) -> FloatArray:
 
 
 @cache
-def _orders(n: int) -> NDArray[np.int8]:
+def orders(n: int) -> NDArray[np.int8]:
+    """(n!, n) every order of n things, first the one they have."""
     return np.array(list(permutations(range(n))), dtype=np.int8)
 
 

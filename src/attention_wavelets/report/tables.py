@@ -213,7 +213,9 @@ class StudyTables:
             & (heads["reference"].fillna("") == reference)
             & heads[columns].notna().all(axis=1)
         )
-        rows = heads.loc[wanted]
+        # With mean, interval and number of each; hundreds of other columns are not copied about.
+        parts = [name for name in heads if name.rpartition("_")[0] in measures]
+        rows = heads.loc[wanted, [*HEAD_KEYS, *parts]]
         first = (rows["probe"] != "received").rename("other")
         keys = ["model", "layer", "head"]
         ordered = rows.assign(other=first).sort_values([*keys, "other", "probe"], kind="stable")

@@ -368,12 +368,8 @@ def _row(case: _Case, outcomes: Sequence[_Outcome], lacking: str) -> dict[str, A
     literal: Verdict = combined([o.judged.literal for o in outcomes])
     # Without a literal pass there is nothing to control.
     controlled = combined([o.judged.controlled for o in outcomes]) if literal == "pass" else literal
-    deciding = [
-        outcome
-        for outcome in outcomes
-        if (outcome.judged.literal if literal != "pass" else outcome.judged.controlled)
-        == controlled
-    ]
+    column = "controlled" if literal == "pass" else "literal"
+    deciding = [o for o in outcomes if getattr(o.judged, column) == controlled]
     # The claim speaks of every model, so the one that bears it out least decides.
     decides = max(deciding, key=lambda outcome: _doubt(case, outcome))
     doubt = max(_doubt(case, outcome) for outcome in outcomes)

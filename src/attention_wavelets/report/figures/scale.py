@@ -30,9 +30,9 @@ WORDS = {"stride": "every 2nd or 4th token", "prefix": "the first tokens"}
 def condition_rows(tables: StudyTables, fraction: str) -> pd.DataFrame:
     """Rows of both ways of shortening at one fraction, with column `method`."""
     frames = [
-        tables.head_rows(MEASURE, condition=fraction + suffix, reference=tables.headline.condition)
-        .copy()
-        .assign(method=method)
+        tables.head_rows(
+            MEASURE, condition=fraction + suffix, reference=tables.headline.condition
+        ).assign(method=method)
         for method, suffix in METHODS.items()
     ]
     return pd.concat(frames, ignore_index=True)
