@@ -24,6 +24,7 @@ from attention_wavelets.config.base import (
 from attention_wavelets.config.claims import Claim, ClaimName, Null
 
 __all__ = [
+    "Architecture",
     "BosCondition",
     "Condition",
     "Corpus",
@@ -98,15 +99,36 @@ ModelSource = Annotated[
 ]
 
 
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class Architecture(Strict):
+    """Sizes known before any file is fetched: what a job will need is told from them.
+
+    They are the keys of the same name among the facts of a manifest; `stored` is the type of the
+    weights in the files, where it is another than that of the forward pass.
+    """
+
+    parameters: Count
+    layers: Count
+    heads: Count
+    head_size: Count
+    hidden_size: Count
+    vocabulary_size: Count
+    rotary_frequencies: Count | None = None
+    stored: Dtype | None = None
+
+
 class Model(Strict):
     """One set of weights with its tokenizer."""
 
     label: Annotated[str, Field(min_length=1)]
     source: ModelSource
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    dtype: Dtype = "float32"
     quantisation: str = "none"
     tuning: str = "base"
     licence: Annotated[str, Field(min_length=1)]
+    architecture: Architecture | None = None
 
 
 TextSource = Annotated[HubSource | WheelSource | LocalSource, Field(discriminator="kind")]

@@ -20,6 +20,10 @@ from attention_wavelets.config.schema import Experiment, Measurement, Model, Pro
 __all__ = ["canonical", "slices"]
 
 
+# Keys of a model from which resources are told, and nothing else.
+FORECAST = {"architecture"}
+
+
 def canonical(value: Any) -> str:
     """JSON with sorted keys and no spaces: equal content, equal bytes."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
@@ -64,8 +68,8 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
             f"models/{name}/fetch",
             {
                 "name": name,
-                "model": _plain(model),
-                "base": None if base is None else _plain(base),
+                "model": _plain(model, exclude=FORECAST),
+                "base": None if base is None else _plain(base, exclude=FORECAST),
                 "lock": {key: lock[key]} if key in lock else {},
             },
         )
