@@ -1,4 +1,4 @@
-"""The same rules on a GPU: what they may differ by from a processor. Skipped where there is none."""
+"""The same work on a GPU and on a processor. Skipped where there is no GPU."""
 
 import numpy as np
 import pytest
