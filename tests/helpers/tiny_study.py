@@ -125,7 +125,8 @@ _MESSAGES = {
 
 def _planned(output: str) -> dict[str, set[str]]:
     jobs: dict[str, set[str]] = {}
-    for message in re.findall(r"^Job \d+: (.*)$", output, flags=re.MULTILINE):
+    # What a job asks for stands behind its message.
+    for message in re.findall(r"^Job \d+: (.*?)(?: \(\d+ MB.*\))?$", output, flags=re.MULTILINE):
         rule = next((rule for start, rule in _MESSAGES.items() if message.startswith(start)), None)
         assert rule is not None, f"no rule has the message {message!r}"
         jobs.setdefault(rule, set()).add(message)

@@ -277,13 +277,47 @@ def test_every_rule_has_a_log_a_message_and_one_shell_line():
 
 def test_every_rule_that_computes_says_how_much_memory_it_needs():
     for name, text in rules().items():
-        assert name == "write_slice" or re.search(r"mem_mb=\d+", text), name
+        assert name == "write_slice" or re.search(r"mem_mb=(\d+|need\()", text), name
 
 
-def test_only_extraction_runs_apart_from_this_machine():
+def test_a_plan_says_what_each_job_asks_for(tiny_project: Project):
+    done = tiny_project.snakemake("-n")
+    jobs = re.findall(r"^Job \d+: (.*)$", done.stdout + done.stderr, flags=re.MULTILINE)
+    jobs = [job for job in jobs if not job.startswith("Settings of ")]
+    assert len(jobs) == 17, "\n".join(jobs)
+    assert all(re.search(r" \(\d+ MB(, .*)?\)$", job) for job in jobs)
+    extractions = [job for job in jobs if job.startswith("Extract signals of ")]
+    assert all(re.search(r"MB, \d+ min, \d+ threads, 1 GPU\)$", job) for job in extractions)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--resources", "gpu=1", "gpus=2"), "asks for 2 GPUs, --resources gpu is 1"),
+        (("limits.gpus=1", "gpus=3"), "asks for 3 GPUs, runtime.limits.gpus is 1"),
+    ],
+)
+def test_more_gpus_than_there_are_is_refused(tiny_project: Project, arguments, message):
+    options = [word for word in arguments if word.startswith("--") or word == "gpu=1"]
+    keys = [f"runtime.{word}" for word in arguments if word not in options]
+    hydra = f"hydra={' '.join(('study=tiny', *keys))}"
+    done = tiny_project.snakemake("-n", *options, "--config", hydra)
+    assert done.returncode != 0
+    assert message in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_cluster_gets_what_neither_fetches_nor_takes_seconds():
     """Local rules are those that fetch or take seconds; a cluster gets the rest."""
     away = {name for name, text in rules().items() if "localrule: True" not in text}
-    assert away == {"encode_sequences", "extract_signals", "measure_heads", "measure_nulls"}
+    assert away == {"extract_signals", "measure_heads", "measure_nulls", "judge_claims"}
+
+
+def test_only_extraction_asks_for_a_gpu_and_no_rule_names_a_cluster_or_retries():
+    found = rules()
+    assert [name for name, text in found.items() if "gpu=" in text] == ["extract_signals"]
+    for name, text in found.items():
+        assert not re.search(r"slurm|partition|account|retries|gres", text), name
 
 
 def test_the_workflow_has_captions_for_every_figure():

@@ -1,5 +1,6 @@
 # Compose the study once; everything the rules need from it has a name here. No rules.
 
+import json
 import os
 import re
 import shlex
@@ -14,6 +15,8 @@ try:
     from attention_wavelets.config.slices import canonical, slices
     from attention_wavelets.config.sources import stage_sources
     from attention_wavelets.errors import PipelineError
+    from attention_wavelets.resources.jobs import Needs
+    from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
 except ImportError as error:
     raise WorkflowError(
         f"{error}; install the package first: pip install -c constraints.txt -e ."
@@ -28,6 +31,21 @@ except PipelineError as error:
 
 RUN = EXPERIMENT.run.name
 RESULTS = f"results/{RUN}" if RUN else "results"
+
+
+def architecture_facts(model):
+    """What the manifest of a fetched model says, else None."""
+    manifest = Path(f"{RESULTS}/models/{model}/manifest.json")
+    return json.loads(manifest.read_text())["facts"] if manifest.is_file() else None
+
+
+NEEDS = Needs(EXPERIMENT, architecture_facts)
+try:
+    refuse_too_large(NEEDS)
+    given = workflow.resource_settings.resources.get("gpu")
+    refuse_too_many_gpus(NEEDS, given and given.value)
+except PipelineError as error:
+    raise WorkflowError(str(error)) from None
 STUDY = f"{RESULTS}/studies/{EXPERIMENT.study_name}"
 LOGS = f"{RESULTS}/logs"
 RUNTIME = EXPERIMENT.runtime
@@ -50,6 +68,26 @@ def sources(stage):
 def get_slice(wildcards):
     """The settings that decide one file, as one canonical line."""
     return canonical(SLICES[wildcards.slice])
+
+
+def extraction_threads(_wildcards):
+    """Cores of one extraction: as set, else all of this machine, else a few of a node."""
+    return RUNTIME.threads or workflow.cores or 4
+
+
+def need(stage, key):
+    """A resource of a job, told from the sizes of its model; more with every attempt."""
+    tell = {
+        "extract": lambda w, threads: NEEDS.extraction(w.model, w.corpus, threads),
+        "measure": lambda w, threads: NEEDS.measuring(w.model, w.corpus, [w.protocol]),
+        "nulls": lambda w, threads: NEEDS.nulls(w.model, w.corpus, w.protocol),
+        "judge": lambda w, threads: NEEDS.judging(),
+    }[stage]
+
+    def resource(wildcards, threads, attempt):
+        return getattr(tell(wildcards, threads).grown(attempt), key)
+
+    return resource
 
 
 def cells(pattern):

@@ -16,7 +16,7 @@ rule build_corpus:
     resources:
         mem_mb=1000,
     message:
-        "Build corpus {wildcards.corpus}"
+        "Build corpus {wildcards.corpus} ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets build-corpus --config {input.config:q} --out {output.documents:q} --manifest {output.manifest:q} --log {log:q}"
 
@@ -33,9 +33,10 @@ rule encode_sequences:
         f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.log",
     benchmark:
         f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.tsv"
+    localrule: True
     resources:
         mem_mb=1500,
     message:
-        "Cut {wildcards.corpus} into tokens of {wildcards.model}"
+        "Cut {wildcards.corpus} into tokens of {wildcards.model} ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets encode-sequences --config {input.config:q} --manifest {input.manifest:q} --documents {input.documents:q} --out {output.sequences:q} --log {log:q}"

@@ -16,9 +16,10 @@ rule measure_heads:
     benchmark:
         f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.tsv"
     resources:
-        mem_mb=1500,
+        mem_mb=need("measure", "mem_mb"),
+        runtime=need("measure", "runtime"),
     message:
-        "Measure {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol}"
+        "Measure {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol} ({resources.mem_mb} MB, {resources.runtime} min)"
     shell:
         "python -m attention_wavelets measure-heads --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-table {output.model:q} --pairs {output.pairs:q} --log {log:q}"
 
@@ -37,8 +38,9 @@ rule measure_nulls:
     benchmark:
         f"{LOGS}/measure_nulls/{{model}}/{{corpus}}/{{protocol}}.tsv"
     resources:
-        mem_mb=2000,
+        mem_mb=need("nulls", "mem_mb"),
+        runtime=need("nulls", "runtime"),
     message:
-        "Measure nulls of {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol}"
+        "Measure nulls of {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol} ({resources.mem_mb} MB, {resources.runtime} min)"
     shell:
         "python -m attention_wavelets measure-nulls --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --log {log:q}"

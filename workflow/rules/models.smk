@@ -15,6 +15,6 @@ rule fetch_model:
     resources:
         mem_mb=1500,
     message:
-        "Fetch model {wildcards.model}"
+        "Fetch model {wildcards.model} ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets fetch-model --config {input.config:q} --out {output.manifest:q} --log {log:q}"

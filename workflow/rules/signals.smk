@@ -13,15 +13,17 @@ rule extract_signals:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.log",
     benchmark:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.tsv"
-    threads: workflow.cores or 1
-    # Unlike params, resources are no reason to run again: these two change the speed only.
+    threads: extraction_threads
+    # Unlike params, resources are no reason to run again: these change the speed only.
     resources:
-        mem_mb=4000,
+        mem_mb=need("extract", "mem_mb"),
+        runtime=need("extract", "runtime"),
+        gpu=need("extract", "gpu"),
         device=RUNTIME.device,
         batch_tokens=RUNTIME.batch_tokens,
     params:
         work=f"{RESULTS}/signals/{{model}}/.{{corpus}}.work",
     message:
-        "Extract signals of {wildcards.model} on {wildcards.corpus}"
+        "Extract signals of {wildcards.model} on {wildcards.corpus} ({resources.mem_mb} MB, {resources.runtime} min, {threads} threads, {resources.gpu} GPU)"
     shell:
         "python -m attention_wavelets extract-signals --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --out {output.signals:q} --work {params.work:q} --device {resources.device} --batch-tokens {resources.batch_tokens} --threads {threads} --log {log:q}"

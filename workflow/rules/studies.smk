@@ -22,7 +22,7 @@ rule aggregate_study:
     resources:
         mem_mb=1500,
     message:
-        "Join the measures of every model"
+        "Join the measures of every model ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets aggregate-study --config {input.config:q} --manifests {input.manifests:q} --measures $(dirname {input.measures:q}) --heads {output.heads:q} --models {output.models:q} --pairs {output.pairs:q} --summary {output.summary:q} --log {log:q}"
 
@@ -42,7 +42,7 @@ rule summarise_facts:
     resources:
         mem_mb=1500,
     message:
-        "Average the facts of every head"
+        "Average the facts of every head ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets summarise-facts --config {input.config:q} --signals {input.signals:q} --out {output.facts:q} --log {log:q}"
 
@@ -64,7 +64,7 @@ rule compare_tables:
     resources:
         mem_mb=1000,
     message:
-        "Compare with the published tables"
+        "Compare with the published tables ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets compare-tables --config {input.config:q} --summary {input.summary:q} --cells {output.cells:q} --nearest {output.nearest:q} --reproduction {output.reproduction:q} --log {log:q}"
 
@@ -86,14 +86,14 @@ rule judge_claims:
         f"{LOGS}/judge_claims/{EXPERIMENT.study_name}.log",
     benchmark:
         f"{LOGS}/judge_claims/{EXPERIMENT.study_name}.tsv"
-    localrule: True
     resources:
-        mem_mb=3000,
+        mem_mb=need("judge", "mem_mb"),
+        runtime=need("judge", "runtime"),
     params:
         measures=lambda wildcards, input: [str(Path(path).parent) for path in input.heads],
         nulls=lambda wildcards, input: [str(Path(path).parent) for path in input.nulls],
     message:
-        "Judge the claims"
+        "Judge the claims ({resources.mem_mb} MB, {resources.runtime} min)"
     shell:
         "python -m attention_wavelets judge-claims --config {input.config:q} --manifests {input.manifests:q} --measures {params.measures:q} --nulls {params.nulls:q} --claims {output.claims:q} --by-model {output.by_model:q} --log {log:q}"
 
@@ -117,7 +117,7 @@ rule plot_study:
     params:
         folder=lambda wildcards, output: str(Path(output.figures[0]).parent),
     message:
-        "Draw the figures"
+        "Draw the figures ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --out {params.folder:q} --log {log:q}"
 
@@ -149,6 +149,6 @@ rule write_report:
     params:
         folder=lambda wildcards, input: str(Path(input.figures[0]).parent),
     message:
-        "Write {output.page}"
+        "Write {output.page} ({resources.mem_mb} MB)"
     shell:
         "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --log {log:q}"

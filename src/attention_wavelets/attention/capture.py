@@ -22,10 +22,10 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from attention_wavelets.attention.mask import LazyMask, build_mask
 from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.memory import CHUNK_BYTES
 
 __all__ = [
     "BACKEND",
-    "CHUNK_BYTES",
     "HOOKED",
     "Observer",
     "attention_path",
@@ -36,7 +36,8 @@ __all__ = [
 # transformers gives names that contain "sdpa", "flash" or a slash a meaning of their own.
 BACKEND = "wavelet_capture"
 
-# Attention classes outside the interface whose second output is the probabilities, by `model_type`.
+# Attention classes outside the interface whose second output is the probabilities, by `model_type`;
+# `resources.sizes` has the same names.
 HOOKED = {
     "bloom": "BloomAttention",
     "codegen": "CodeGenAttention",
@@ -46,10 +47,6 @@ HOOKED = {
     "mpt": "MptAttention",
     "roformer": "RoFormerSelfAttention",
 }
-
-# Bytes of one chunk of float32 probabilities: large enough that calls cost little, small enough to
-# stay in a processor's cache between the passes over it.
-CHUNK_BYTES = {"cpu": 4 * 2**20, "cuda": 256 * 2**20}
 
 Observer = Callable[[Rows], None]
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from attention_wavelets.attention.capture import CHUNK_BYTES, HOOKED
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.memory import CHUNK_BYTES, rows_bytes, state_bytes
+from attention_wavelets.resources.sizes import HOOKED
 
 __all__ = ["Plan", "plan_batches", "with_less_memory"]
 
@@ -71,18 +72,18 @@ def plan_batches(
     """
     first = next(model.parameters())
     weights = sum(p.numel() * p.element_size() for p in model.parameters())
-    # The widest of a block's states is its feed-forward layer, about four times the hidden size,
-    # twice; queries, keys and values are repeated per head and keys held in float32 as well.
-    heads = facts["heads"] * facts["head_size"]
-    per_token = first.element_size() * (10 * facts["hidden_size"] + 4 * heads) + 4 * heads
-    if facts["model_type"] in HOOKED:
-        # Eager attention: a layer's logits, masked logits, probabilities and a copy of ours.
-        per_token += 4 * 4 * facts["heads"] * positions
+    per_token = state_bytes(
+        facts["hidden_size"],
+        facts["heads"] * facts["head_size"],
+        facts["heads"],
+        first.element_size(),
+        positions,
+        facts["model_type"] in HOOKED,
+    )
     chunk_bytes = CHUNK_BYTES.get(first.device.type, CHUNK_BYTES["cpu"])
     if free is not None:
         chunk_bytes = min(chunk_bytes, int(_SHARE * free) // 8)
-    # Two buffers: products and probabilities.
-    chunk = 2 * max(chunk_bytes, 4 * facts["heads"] * positions)
+    chunk = rows_bytes(chunk_bytes, facts["heads"], positions)
     tokens = max(batch_tokens, positions)
     if free is not None:
         tokens = min(tokens, int(_SHARE * free - chunk) // per_token)

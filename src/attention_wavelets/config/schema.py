@@ -36,6 +36,7 @@ __all__ = [
     "FullCondition",
     "Headline",
     "HubSource",
+    "Limits",
     "LocalSource",
     "Measurement",
     "Model",
@@ -471,11 +472,24 @@ class Run(Strict):
     name: Name | None = None
 
 
+class Limits(Strict):
+    """What one job can have at most; None where nobody said."""
+
+    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    gpu_memory_gib: Annotated[float, Field(gt=0)] | None = None
+    gpus: Annotated[int, Field(ge=0)] | None = None
+
+
 class Runtime(Strict):
     """What changes the speed, never the result; in no slice."""
 
     device: Literal["auto", "cpu", "cuda", "spread"] = "auto"
+    gpus: Count = 1
     batch_tokens: Annotated[int, Field(ge=64)] = 1024
+    threads: Count | None = None
+    shards: Annotated[int, Field(ge=1, le=1000)] = 1
+    chunk: Annotated[int, Field(ge=1, le=1000)] = 20
+    limits: Limits = Limits()
 
 
 class Experiment(Strict):

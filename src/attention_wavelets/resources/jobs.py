@@ -1,0 +1,225 @@
+"""What each job of an experiment asks for: memory, minutes, cards.
+
+Requests are upper bounds with room to spare; they grow with the attempt, so that a job killed for
+its memory or time succeeds when it is tried again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from attention_wavelets.config.evidence import null_cells
+from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe
+from attention_wavelets.resources.memory import (
+    MIB,
+    extraction_bytes,
+    gpu_bytes,
+    judging_bytes,
+    measuring_bytes,
+)
+from attention_wavelets.resources.sizes import Sizes
+from attention_wavelets.resources.work import extraction_minutes, measuring_minutes
+
+__all__ = ["Need", "Needs", "numbers", "positions", "sizes_of"]
+
+# A second attempt gets half as much memory more, and twice the time.
+_MEMORY_GROWTH, _TIME_GROWTH = 1.5, 2
+# What is asked for where the sizes of a model are not known: a model of about one billion
+# parameters, for an hour.
+_UNKNOWN_MIB, _UNKNOWN_MINUTES = 12_000, 60
+# Operations per second that a slow core, or a slow card, reaches in a large product of matrices.
+_CORE, _CARD = 20e9, 20e12
+# A request in minutes is that many times the forecast, and at least so many.
+_SPARE, _LEAST = 3, 10
+
+Facts = Callable[[str], Mapping[str, Any] | None]
+
+
+@dataclass(frozen=True)
+class Need:
+    """A request: MiB of memory, minutes, and cards."""
+
+    mem_mb: int
+    runtime: int
+    gpu: int = 0
+
+    def grown(self, attempt: int) -> Need:
+        """The request of the n-th attempt, counted from 1."""
+        return Need(
+            math.ceil(self.mem_mb * _MEMORY_GROWTH ** (attempt - 1)),
+            math.ceil(self.runtime * _TIME_GROWTH ** (attempt - 1)),
+            self.gpu,
+        )
+
+
+def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
+    """Sizes of a model: from its manifest, else from its YAML or its base's; None if unknown."""
+    model = experiment.model[name]
+    if known := facts(name):
+        return Sizes.of_facts(known, model.dtype)
+    source = model.source
+    given = experiment.model[source.of] if source.kind == "untrained" else model
+    if given.architecture is None:
+        return None
+    # Fresh weights are drawn in float32 and then rounded.
+    dtype = "float32" if source.kind == "untrained" else model.dtype
+    return Sizes.of_architecture(given.architecture, dtype)
+
+
+def positions(condition: Condition, tokens: int) -> int:
+    """Tokens of a sequence under a condition, at most."""
+    return math.ceil(condition.fraction * tokens) if condition.kind == "subsample" else tokens
+
+
+def numbers(probe: Probe, tokens: int) -> int:
+    """Numbers that a probe gives per head and sequence."""
+    if probe.kind == "lag":
+        return tokens // 2
+    return (probe.rows or 1) * tokens
+
+
+class Needs:
+    """Requests of the jobs of one experiment.
+
+    Parameters
+    ----------
+    experiment
+        What `config.compose.compose` returned.
+    facts
+        Architecture facts of a model that has been fetched, else None.
+    """
+
+    def __init__(self, experiment: Experiment, facts: Facts) -> None:
+        self.experiment = experiment
+        self.facts = facts
+        self._nulls = {(c.model, c.corpus, c.protocol): c for c in null_cells(experiment)}
+
+    def extraction(self, model: str, corpus: str, threads: int) -> Need:
+        """Of extract_signals, run on a card where the settings ask for one, else on `threads`."""
+        runtime = self.experiment.runtime
+        gpus = 0 if runtime.device == "cpu" else runtime.gpus
+        sizes = sizes_of(self.experiment, model, self.facts)
+        if sizes is None:
+            return Need(_UNKNOWN_MIB, _UNKNOWN_MINUTES, gpus)
+        rate = _CARD if gpus else _CORE * threads
+        minutes = extraction_minutes(sizes, self.passes(corpus), rate) / runtime.shards
+        return Need(self.memory(model, corpus, sizes), _minutes(minutes), gpus)
+
+    def memory(self, model: str, corpus: str, sizes: Sizes) -> int:
+        """MiB of memory of an extraction on the processor, which a card's weights pass through."""
+        tokens = self.experiment.corpus[corpus].sequences.tokens
+        row = max((numbers(p, tokens) for p in self._probes(corpus)), default=tokens)
+        dtype = self.experiment.model[model].dtype
+        passing = self.experiment.runtime.batch_tokens
+        return _mib(extraction_bytes(sizes, dtype, tokens, passing, row))
+
+    def card_memory(self, model: str, corpus: str, sizes: Sizes) -> int:
+        """MiB on the cards of an extraction, all together."""
+        tokens = self.experiment.corpus[corpus].sequences.tokens
+        dtype = self.experiment.model[model].dtype
+        return _mib(gpu_bytes(sizes, dtype, tokens, self.experiment.runtime.batch_tokens))
+
+    def measuring(self, model: str, corpus: str, protocols: list[str]) -> Need:
+        """Of measure_heads under some protocols, one after the other."""
+        sizes = sizes_of(self.experiment, model, self.facts)
+        if sizes is None:
+            return Need(_UNKNOWN_MIB // 4, _UNKNOWN_MINUTES)
+        rules = self.experiment.corpus[corpus].sequences
+        cells = [
+            cell
+            for cell in self.experiment.study.measurements
+            if cell.corpus == corpus and cell.protocol in protocols
+        ]
+        minutes = sum(self._measuring_minutes(sizes, cell) for cell in cells)
+        row = max(numbers(self.experiment.probe[p], rules.tokens) for c in cells for p in c.probes)
+        return Need(_mib(measuring_bytes(sizes, rules.count, row)), _minutes(minutes))
+
+    def nulls(self, model: str, corpus: str, protocol: str) -> Need:
+        """Of measure_nulls."""
+        sizes = sizes_of(self.experiment, model, self.facts)
+        if sizes is None:
+            return Need(_UNKNOWN_MIB // 4, 4 * _UNKNOWN_MINUTES)
+        cell = self._nulls[model, corpus, protocol]
+        rules = self.experiment.corpus[corpus].sequences
+        draws = len(cell.nulls) * self.experiment.statistics.null_draws
+        kind = self.experiment.protocol[protocol].kind
+        rows = [numbers(self.experiment.probe[p], rules.tokens) for p in cell.probes]
+        each = rules.count * sizes.layers * sizes.heads * len(cell.conditions) * draws
+        minutes = sum(measuring_minutes(kind, each, row) for row in rows)
+        return Need(_mib(measuring_bytes(sizes, rules.count, max(rows))), _minutes(minutes))
+
+    def judging(self) -> Need:
+        """Of judge_claims."""
+        models = len(self.experiment.study.models)
+        return Need(_mib(judging_bytes(models)), _minutes(2 + models))
+
+    def extractions(self) -> list[tuple[str, str]]:
+        """Every model with every corpus."""
+        corpora = dict.fromkeys(cell.corpus for cell in self.experiment.study.measurements)
+        return [(model, corpus) for model in self.experiment.study.models for corpus in corpora]
+
+    def passes(self, corpus: str) -> dict[int, int]:
+        """Tokens of a sequence -> how many sequences of a corpus go through a model."""
+        rules = self.experiment.corpus[corpus].sequences
+        found: dict[int, int] = {}
+        for name in self._conditions(corpus):
+            tokens = positions(self.experiment.condition[name], rules.tokens)
+            found[tokens] = found.get(tokens, 0) + rules.count
+        return found
+
+    def numbers(self, corpus: str) -> int:
+        """Numbers that are stored per head: of all conditions, sequences and probes."""
+        return sum(
+            count * numbers(probe, tokens)
+            for tokens, count in self.passes(corpus).items()
+            for probe in self._probes(corpus)
+        )
+
+    def signals(self, corpus: str) -> int:
+        """Signals that are measured per head: of all measurements of a corpus."""
+        rules = self.experiment.corpus[corpus].sequences
+        return sum(
+            rules.count * len(cell.conditions) * (self.experiment.probe[probe].rows or 1)
+            for cell in self._cells(corpus)
+            for probe in cell.probes
+        )
+
+    def _measuring_minutes(self, sizes: Sizes, cell: Measurement) -> float:
+        rules = self.experiment.corpus[cell.corpus].sequences
+        kind = self.experiment.protocol[cell.protocol].kind
+        each = rules.count * sizes.layers * sizes.heads * len(cell.conditions)
+        probes = [self.experiment.probe[name] for name in cell.probes]
+        return sum(
+            measuring_minutes(
+                kind, each * (p.rows or 1), rules.tokens // (2 if p.kind == "lag" else 1)
+            )
+            for p in probes
+        )
+
+    def _cells(self, corpus: str) -> list[Measurement]:
+        return [c for c in self.experiment.study.measurements if c.corpus == corpus]
+
+    def _conditions(self, corpus: str) -> list[str]:
+        named = [name for cell in self._cells(corpus) for name in cell.conditions]
+        for entry in self.experiment.study.facts:
+            named += entry.conditions if entry.corpus == corpus else []
+        return list(dict.fromkeys(named))
+
+    def _probes(self, corpus: str) -> list[Probe]:
+        named = [name for cell in self._cells(corpus) for name in cell.probes]
+        for cell in self._cells(corpus):
+            named += self.experiment.protocol[cell.protocol].also_read
+        for entry in self.experiment.study.facts:
+            named += entry.probes if entry.corpus == corpus else []
+        return [self.experiment.probe[name] for name in dict.fromkeys(named)]
+
+
+def _mib(size: float) -> int:
+    return math.ceil(size / MIB / 100) * 100
+
+
+def _minutes(forecast: float) -> int:
+    return max(_LEAST, math.ceil(_SPARE * forecast))

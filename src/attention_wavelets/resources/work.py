@@ -1,0 +1,55 @@
+"""Operations, and the minutes that they take at a given rate."""
+
+from __future__ import annotations
+
+import math
+
+from attention_wavelets.resources.sizes import Sizes
+
+__all__ = ["extraction_minutes", "extraction_operations", "measuring_minutes"]
+
+# Part of a machine's best rate that a forward pass with the capture keeps.
+_EFFICIENCY = 0.3
+# Minutes before the first pass: libraries, and weights from the disk, bytes a minute.
+_START = 0.5
+_READ = 20e9
+# Seconds for one signal of 128 numbers, measured and drawn by one core: `paper`, and the
+# permutations of `rigorous`.
+_SIGNAL = {"paper": 1e-4, "rigorous": 1e-3}
+
+
+def extraction_operations(sizes: Sizes, passes: dict[int, int]) -> float:
+    """Floating-point operations of forward passes and of the attention taken beside them.
+
+    Parameters
+    ----------
+    sizes
+        The model. Two operations per weight and token, without the table of tokens; four per
+        layer, head, channel, query and key in the model's own attention, two more in the capture.
+    passes
+        Tokens of a sequence -> how many sequences.
+    """
+    weights = sizes.parameters - sizes.embeddings
+    attention = 6 * sizes.layers * sizes.heads * sizes.head_size
+    return float(
+        sum(count * tokens * (2 * weights + attention * tokens) for tokens, count in passes.items())
+    )
+
+
+def extraction_minutes(sizes: Sizes, passes: dict[int, int], rate: float) -> float:
+    """Minutes of an extraction.
+
+    Parameters
+    ----------
+    sizes, passes
+        As above.
+    rate
+        Operations per second that the device reaches in a large product of matrices.
+    """
+    seconds = extraction_operations(sizes, passes) / (rate * _EFFICIENCY)
+    return _START + sizes.parameters * sizes.stored / _READ + seconds / 60
+
+
+def measuring_minutes(kind: str, signals: int, row: int) -> float:
+    """Minutes to measure so many signals of `row` numbers under a protocol of this kind."""
+    return _START + signals * _SIGNAL[kind] * max(row, 16) / 128 * math.log2(max(row, 16)) / 7 / 60
