@@ -66,6 +66,11 @@ def _log_to(path: Path | None) -> None:
     logging.getLogger("attention_wavelets").setLevel(logging.DEBUG)
 
 
+def _remark(text: str) -> None:
+    """For the user to know, and no result."""
+    print(text, file=sys.stderr)  # noqa: T201
+
+
 def _say(text: str) -> None:
     print(text)  # noqa: T201
 
@@ -80,8 +85,10 @@ def _parser() -> argparse.ArgumentParser:
         _add_fetch_model,
         _add_build_corpus,
         _add_encode_sequences,
+        _add_extract_shard,
         _add_extract_signals,
         _add_measure_heads,
+        _add_measure_settings,
         _add_measure_nulls,
         _add_aggregate_study,
         _add_summarise_facts,
@@ -223,29 +230,56 @@ def _add_encode_sequences(commands: Any) -> None:
 def _add_extract_signals(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.extract import extract_signals
-        from attention_wavelets.store.atomic import read_json
 
-        config = _slice(arguments, "signals/{model}/{corpus}")
-        if arguments.threads:
-            import torch
-
-            torch.set_num_threads(arguments.threads)
-        extract_signals(
-            config,
-            read_json(arguments.manifest),
-            arguments.sequences,
-            arguments.out,
-            arguments.work,
-            device=arguments.device,
-            batch_tokens=arguments.batch_tokens,
-        )
+        files = (arguments.sequences, arguments.out, arguments.work)
+        extract_signals(*_extraction(arguments), *files, **_machine(arguments))
 
     text = "Run a model and reduce its attention to signals."
-    parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
+    _extraction_options(_stage(commands, "extract-signals", run, text, "model", "corpus"))
+
+
+def _add_extract_shard(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.extract import extract_shard
+
+        files = (arguments.sequences, arguments.out, arguments.work)
+        shard = (arguments.shard, arguments.of)
+        extract_shard(*_extraction(arguments), *files, shard, **_machine(arguments))
+
+    text = "Run a model over one part of the sequences; extract-signals packs the parts."
+    parser = _stage(commands, "extract-shard", run, text, "model", "corpus")
+    _extraction_options(parser)
+    parser.add_argument("--shard", type=int, required=True, help="its number, from 0")
+    parser.add_argument("--of", type=int, required=True, help="how many there are")
+
+
+def _extraction_options(parser: argparse.ArgumentParser) -> None:
     _files(parser, "manifest", "sequences", "out", "work")
     parser.add_argument("--device", choices=_DEVICES, default="auto")
     parser.add_argument("--batch-tokens", type=int, default=1024)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--gpus", type=int, default=0, help="cards to take for this job alone")
+
+
+def _extraction(arguments: Arguments) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Slice and manifest."""
+    from attention_wavelets.store.atomic import read_json
+
+    return _slice(arguments, "signals/{model}/{corpus}"), read_json(arguments.manifest)
+
+
+def _machine(arguments: Arguments) -> dict[str, Any]:
+    """Where and how fast; takes the cards and sets the threads, in this order."""
+    from attention_wavelets.resources.cards import take_cards
+    from attention_wavelets.sources.cache import cache_folder
+
+    if arguments.device != "cpu":
+        take_cards(arguments.gpus, cache_folder() / "locks", say=_remark)
+    if arguments.threads:
+        import torch
+
+        torch.set_num_threads(arguments.threads)
+    return {"device": arguments.device, "batch_tokens": arguments.batch_tokens}
 
 
 def _add_measure_heads(commands: Any) -> None:
@@ -259,6 +293,28 @@ def _add_measure_heads(commands: Any) -> None:
     text = "Measure the signals of one model and corpus under one protocol."
     parser = _stage(commands, "measure-heads", run, text, "model", "corpus", "protocol")
     _files(parser, "signals", "heads", "layers", "model-table", "pairs")
+
+
+def _add_measure_settings(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.measure import measure_heads
+        from attention_wavelets.store.atomic import read_json
+
+        tables = (arguments.heads, arguments.layers, arguments.model_tables, arguments.pairs)
+        if any(len(paths) != len(arguments.configs) for paths in tables):
+            raise PipelineError(
+                "not one path for each of --configs", "command line", "give as many of each"
+            )
+        for path, *outputs in zip(arguments.configs, *tables, strict=True):
+            config = _checked(read_json(path), "measures/{model}/{corpus}/{protocol}", path)
+            measure_heads(config, arguments.signals, *outputs)
+
+    text = "Measure the signals of one model and corpus under several protocols."
+    parser = _command(commands, "measure-settings", run, text)
+    _files(parser, "signals")
+    for name in ("configs", "heads", "layers", "model-tables", "pairs"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
+    parser.add_argument("--log", type=Path, help="log file")
 
 
 def _add_measure_nulls(commands: Any) -> None:

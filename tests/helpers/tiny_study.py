@@ -111,6 +111,7 @@ _MESSAGES = {
     "Fetch model ": "fetch_model",
     "Build corpus ": "build_corpus",
     "Cut ": "encode_sequences",
+    "Extract shard ": "extract_shard",
     "Extract signals of ": "extract_signals",
     "Measure nulls of ": "measure_nulls",
     "Measure ": "measure_heads",
@@ -123,11 +124,16 @@ _MESSAGES = {
 }
 
 
+# A job under several settings starts as one under a single protocol does.
+_SETTINGS = re.compile(r"Measure .* under \d+ settings")
+
+
 def _planned(output: str) -> dict[str, set[str]]:
     jobs: dict[str, set[str]] = {}
     # What a job asks for stands behind its message.
     for message in re.findall(r"^Job \d+: (.*?)(?: \(\d+ MB.*\))?$", output, flags=re.MULTILINE):
         rule = next((rule for start, rule in _MESSAGES.items() if message.startswith(start)), None)
+        rule = "measure_settings" if _SETTINGS.fullmatch(message) else rule
         assert rule is not None, f"no rule has the message {message!r}"
         jobs.setdefault(rule, set()).add(message)
     return jobs

@@ -310,12 +310,21 @@ def test_more_gpus_than_there_are_is_refused(tiny_project: Project, arguments, m
 def test_a_cluster_gets_what_neither_fetches_nor_takes_seconds():
     """Local rules are those that fetch or take seconds; a cluster gets the rest."""
     away = {name for name, text in rules().items() if "localrule: True" not in text}
-    assert away == {"extract_signals", "measure_heads", "measure_nulls", "judge_claims"}
+    assert away == {
+        "extract_shard",
+        "extract_signals",
+        "measure_heads",
+        "measure_nulls",
+        "judge_claims",
+    }
 
 
 def test_only_extraction_asks_for_a_gpu_and_no_rule_names_a_cluster_or_retries():
     found = rules()
-    assert [name for name, text in found.items() if "gpu=" in text] == ["extract_signals"]
+    assert [name for name, text in found.items() if "gpu=" in text] == [
+        "extract_shard",
+        "extract_signals",
+    ]
     for name, text in found.items():
         assert not re.search(r"slurm|partition|account|retries|gres", text), name
 

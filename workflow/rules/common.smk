@@ -14,6 +14,7 @@ try:
     from attention_wavelets.config.lock import LOCK_FILE, read_lock
     from attention_wavelets.config.slices import canonical, slices
     from attention_wavelets.config.sources import stage_sources
+    from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
     from attention_wavelets.resources.jobs import Needs
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
@@ -54,6 +55,11 @@ RUNTIME = EXPERIMENT.runtime
 shell.prefix(f'set -euo pipefail; python() {{{{ {shlex.quote(sys.executable)} "$@"; }}}}; ')
 
 
+# Settings that a study varies are measured many in one job, everything else one by one.
+CHUNKS = chunks(EXPERIMENT.study.measurements, EXPERIMENT.variants, RUNTIME.chunk)
+SINGLE = sorted(set(EXPERIMENT.protocol) - set(EXPERIMENT.variants))
+
+
 wildcard_constraints:
     model="|".join(map(re.escape, EXPERIMENT.model)),
     corpus="|".join(map(re.escape, EXPERIMENT.corpus)),
@@ -75,11 +81,21 @@ def extraction_threads(_wildcards):
     return RUNTIME.threads or workflow.cores or 4
 
 
-def need(stage, key):
+def extraction_shards(wildcards):
+    """Parts that must be there before signals are packed; none where one job does it all."""
+    if RUNTIME.shards == 1:
+        return []
+    folder = f"{RESULTS}/signals/{wildcards.model}/.{wildcards.corpus}.shards"
+    return [f"{folder}/{n}-of-{RUNTIME.shards}.done" for n in range(RUNTIME.shards)]
+
+
+def need(stage, key, *chunk):
     """A resource of a job, told from the sizes of its model; more with every attempt."""
     tell = {
         "extract": lambda w, threads: NEEDS.extraction(w.model, w.corpus, threads),
+        "pack": lambda w, threads: NEEDS.packing(w.model, w.corpus, threads),
         "measure": lambda w, threads: NEEDS.measuring(w.model, w.corpus, [w.protocol]),
+        "settings": lambda w, threads: NEEDS.measuring(w.model, *chunk),
         "nulls": lambda w, threads: NEEDS.nulls(w.model, w.corpus, w.protocol),
         "judge": lambda w, threads: NEEDS.judging(),
     }[stage]

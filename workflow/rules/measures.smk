@@ -15,6 +15,8 @@ rule measure_heads:
         f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.log",
     benchmark:
         f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.tsv"
+    wildcard_constraints:
+        protocol="|".join(map(re.escape, SINGLE)) or "none",
     resources:
         mem_mb=need("measure", "mem_mb"),
         runtime=need("measure", "runtime"),
@@ -22,6 +24,35 @@ rule measure_heads:
         "Measure {wildcards.model} on {wildcards.corpus}, protocol {wildcards.protocol} ({resources.mem_mb} MB, {resources.runtime} min)"
     shell:
         "python -m attention_wavelets measure-heads --config {input.config:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-table {output.model:q} --pairs {output.pairs:q} --log {log:q}"
+
+
+# One job for many settings of a protocol: each takes seconds, and a job of a cluster minutes.
+for NUMBER, (CORPUS, PROTOCOLS) in enumerate(CHUNKS):
+    MEASURED = f"{RESULTS}/measures/{{{{model}}}}/{CORPUS}/{{protocol}}"
+
+    rule:
+        name:
+            f"measure_settings_{NUMBER}"
+        input:
+            configs=expand(f"{MEASURED}.json", protocol=PROTOCOLS),
+            signals=f"{RESULTS}/signals/{{model}}/{CORPUS}.zarr.zip",
+            code=sources("measure_heads"),
+        output:
+            heads=expand(f"{MEASURED}/heads.parquet", protocol=PROTOCOLS),
+            layers=expand(f"{MEASURED}/layers.parquet", protocol=PROTOCOLS),
+            model=expand(f"{MEASURED}/model.parquet", protocol=PROTOCOLS),
+            pairs=expand(f"{MEASURED}/pairs.parquet", protocol=PROTOCOLS),
+        log:
+            f"{LOGS}/measure_settings/{{model}}/{CORPUS}/{NUMBER}.log",
+        benchmark:
+            f"{LOGS}/measure_settings/{{model}}/{CORPUS}/{NUMBER}.tsv"
+        resources:
+            mem_mb=need("settings", "mem_mb", CORPUS, PROTOCOLS),
+            runtime=need("settings", "runtime", CORPUS, PROTOCOLS),
+        message:
+            f"Measure {{wildcards.model}} on {CORPUS} under {len(PROTOCOLS)} settings ({{resources.mem_mb}} MB, {{resources.runtime}} min)"
+        shell:
+            "python -m attention_wavelets measure-settings --configs {input.configs:q} --signals {input.signals:q} --heads {output.heads:q} --layers {output.layers:q} --model-tables {output.model:q} --pairs {output.pairs:q} --log {log:q}"
 
 
 # Null signals made from the measured ones, all of them in one pass over the store.

@@ -14,7 +14,7 @@ from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.errors import PipelineError, unknown_name
 
-__all__ = ["vary"]
+__all__ = ["chunks", "vary"]
 
 LONGEST_NAME = 100
 
@@ -63,6 +63,21 @@ def vary(
             else:
                 cells[place] = _joined(cells[place], own)
     return cells, protocols
+
+
+def chunks(
+    measurements: Sequence[schema.Measurement], variants: Sequence[str], size: int
+) -> list[tuple[str, list[str]]]:
+    """Corpus and varied protocols of each job that measures several of them, `size` at most."""
+    found: dict[str, list[str]] = {}
+    for cell in measurements:
+        if cell.protocol in variants:
+            found.setdefault(cell.corpus, []).append(cell.protocol)
+    return [
+        (corpus, names[start : start + size])
+        for corpus, names in found.items()
+        for start in range(0, len(names), size)
+    ]
 
 
 def _variant(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from attention_wavelets.config.evidence import null_cells
@@ -98,7 +98,7 @@ class Needs:
         self._nulls = {(c.model, c.corpus, c.protocol): c for c in null_cells(experiment)}
 
     def extraction(self, model: str, corpus: str, threads: int) -> Need:
-        """Of extract_signals, run on a card where the settings ask for one, else on `threads`."""
+        """Of one shard, run on a card where the settings ask for one, else on `threads`."""
         runtime = self.experiment.runtime
         gpus = 0 if runtime.device == "cpu" else runtime.gpus
         sizes = sizes_of(self.experiment, model, self.facts)
@@ -107,6 +107,11 @@ class Needs:
         rate = _CARD if gpus else _CORE * threads
         minutes = extraction_minutes(sizes, self.passes(corpus), rate) / runtime.shards
         return Need(self.memory(model, corpus, sizes), _minutes(minutes), gpus)
+
+    def packing(self, model: str, corpus: str, threads: int) -> Need:
+        """Of extract_signals: the extraction itself, or what is left once all shards are done."""
+        found = self.extraction(model, corpus, threads)
+        return found if self.experiment.runtime.shards == 1 else replace(found, gpu=0)
 
     def memory(self, model: str, corpus: str, sizes: Sizes) -> int:
         """MiB of memory of an extraction on the processor, which a card's weights pass through."""

@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from attention_wavelets.attention.probes import ProbeSpec
     from attention_wavelets.attention.reducers import Shape
 
-__all__ = ["extract_signals"]
+__all__ = ["extract_shard", "extract_signals"]
 
 # From how many tokens on the time is forecast; a shorter run is over before it is read.
 _WORTH_TELLING = 20_000
@@ -136,20 +136,91 @@ def extract_signals(
     device, batch_tokens, progress
         Where and how fast; they change no number beyond the rounding of float32.
     """
-    with _alone(work):
-        _extract(config, manifest, sequences, out, work, device, batch_tokens, progress)
+    with _alone(work, ".lock"):
+        job = _plan(config, manifest, sequences, work)
+        _compute(job, manifest, device, batch_tokens, progress)
+        groups = {
+            condition: _group(
+                job.tokens[condition],
+                job.shapes[condition],
+                [piece for piece in job.pieces if piece.condition == condition],
+                job.finished,
+                job.probes,
+                work / "done.zarr.zip",
+            )
+            for condition in config["conditions"]
+        }
+        write_store(out, groups, _attributes(config, manifest, sequences, work))
+        _keep(out, work)
 
 
-def _extract(
+def extract_shard(
     config: Mapping[str, Any],
     manifest: Mapping[str, Any],
     sequences: Path,
     out: Path,
     work: Path,
-    device: str,
-    batch_tokens: int,
-    progress: bool,
+    shard: tuple[int, int],
+    *,
+    device: str = "auto",
+    batch_tokens: int = 1024,
+    progress: bool = True,
 ) -> None:
+    """Compute the batches of one part of the sequences; extract_signals then packs them.
+
+    Parameters
+    ----------
+    config, manifest, sequences, work, device, batch_tokens, progress
+        As of `extract_signals`.
+    out
+        JSON file that says that this part is done.
+    shard
+        Its number, from 0, and how many there are.
+    """
+    number, of = shard
+    if not 0 <= number < of:
+        raise PipelineError(f"there is no shard {number} of {of}", "command line", "count from 0")
+    with _alone(work, f".lock-{number}-of-{of}"):
+        job = _plan(config, manifest, sequences, work, shard)
+        _compute(job, manifest, device, batch_tokens, progress)
+        write_json(out, {"shard": number, "of": of, "work": str(work)})
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What an extraction has to do: all of it, or one shard of the sequences."""
+
+    work: Path
+    tokens: Mapping[str, Mapping[str, np.ndarray]]
+    shapes: Mapping[str, Shape]
+    probes: Mapping[str, ProbeSpec]
+    pieces: list[_Piece]
+    finished: frozenset[_Piece]
+    shard: tuple[int, int]
+
+    def missing(self, piece: _Piece) -> np.ndarray:
+        """Boolean per sequence: of this job and not computed yet."""
+        count = len(self.tokens[piece.condition]["ids"])
+        left = piece.missing(count)
+        number, of = self.shard
+        left[: count * number // of] = False
+        left[count * (number + 1) // of :] = False
+        return left
+
+    @property
+    def notes(self) -> Path:
+        """Where this job writes down on what it ran."""
+        number, of = self.shard
+        return self.work / ("runtime.json" if of == 1 else f"runtime-{number}-of-{of}.json")
+
+
+def _plan(
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    sequences: Path,
+    work: Path,
+    shard: tuple[int, int] = (0, 1),
+) -> _Job:
     from attention_wavelets.attention.probes import check_rows
 
     causal = bool(manifest["facts"]["causal"])
@@ -169,41 +240,17 @@ def _extract(
         for item in _items(probes, config["probes"], facts.get(condition, {}))
     ]
     finished = _finished(work / "done.zarr.zip", pieces)
-    _compute(
-        work,
-        [piece for piece in pieces if piece not in finished],
-        bool(finished),
-        tokens,
-        shapes,
-        manifest,
-        probes,
-        device,
-        batch_tokens,
-        progress,
-    )
-    groups = {
-        condition: _group(
-            tokens[condition],
-            shapes[condition],
-            [piece for piece in pieces if piece.condition == condition],
-            finished,
-            probes,
-            work / "done.zarr.zip",
-        )
-        for condition in config["conditions"]
-    }
-    write_store(out, groups, _attributes(config, manifest, sequences, work))
-    _keep(out, work)
+    return _Job(work, tokens, shapes, probes, pieces, finished, shard)
 
 
 @contextmanager
-def _alone(work: Path) -> Iterator[None]:
-    """Hold the work folder, so that two jobs do not write the same batches."""
+def _alone(work: Path, lock: str) -> Iterator[None]:
+    """Hold the work folder, or a shard of it, so that two jobs do not write the same batches."""
     from filelock import FileLock, Timeout
 
     work.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(work / ".lock", timeout=0):
+        with FileLock(work / lock, timeout=0):
             yield
     except Timeout:
         raise PipelineError(
@@ -319,19 +366,11 @@ def _finished(store: Path, pieces: list[_Piece]) -> frozenset[_Piece]:
 
 
 def _compute(
-    work: Path,
-    pieces: list[_Piece],
-    resumed: bool,
-    tokens: Mapping[str, Mapping[str, np.ndarray]],
-    shapes: Mapping[str, Shape],
-    manifest: Mapping[str, Any],
-    probes: Mapping[str, ProbeSpec],
-    device: str,
-    batch_tokens: int,
-    progress: bool,
+    job: _Job, manifest: Mapping[str, Any], device: str, batch_tokens: int, progress: bool
 ) -> None:
     """Compute what no finished batch holds, and note where it ran."""
-    left = {piece: piece.missing(len(tokens[piece.condition]["ids"])) for piece in pieces}
+    tokens, shapes, probes = job.tokens, job.shapes, job.probes
+    left = {piece: job.missing(piece) for piece in job.pieces if piece not in job.finished}
     if not any(missing.any() for missing in left.values()):
         return
     import torch
@@ -348,10 +387,11 @@ def _compute(
     model = _load(manifest, device)
     first = tokens[next(iter(left)).condition]["ids"]
     path = check_capture(model, first, facts["causal"], facts["layers"])
-    if not resumed and all(missing.all() for missing in left.values()):
-        (work / "runtime.json").unlink(missing_ok=True)
+    if not job.finished and not any(any(piece.shards()) for piece in left):
+        # Nothing of earlier runs is left that their notes could be about.
+        job.notes.unlink(missing_ok=True)
     _note_runtime(
-        work,
+        job.notes,
         {
             "attention_path": path,
             "attention_backend": BACKEND if path == "interface" else "eager",
@@ -426,18 +466,19 @@ def _free_memory(model: nn.Module) -> int | None:
     return min((int(torch.cuda.mem_get_info(device)[0]) for device in devices), default=None)
 
 
-def _note_runtime(work: Path, facts: Mapping[str, str]) -> None:
+def _note_runtime(notes: Path, facts: Mapping[str, str]) -> None:
     """Add where batches were computed to what earlier runs noted; the store names all of it."""
-    known = _runtime(work)
-    write_json(
-        work / "runtime.json",
-        {key: sorted({*known.get(key, []), value}) for key, value in facts.items()},
-    )
+    known = _joined([notes])
+    write_json(notes, {key: sorted({*known.get(key, []), value}) for key, value in facts.items()})
 
 
-def _runtime(work: Path) -> dict[str, list[str]]:
-    path = work / "runtime.json"
-    return dict(read_json(path)) if path.is_file() else {}
+def _joined(notes: Iterable[Path]) -> dict[str, list[str]]:
+    """The notes of some jobs together."""
+    found: dict[str, list[str]] = {}
+    for path in notes:
+        for key, values in (read_json(path) if path.is_file() else {}).items():
+            found[key] = sorted({*found.get(key, []), *values})
+    return found
 
 
 def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
@@ -574,7 +615,10 @@ def _attributes(
         "code_version": __version__,
         "capture": code_digest("extract_signals"),
         "transformers": version("transformers"),
-        **{key: ", ".join(values) for key, values in _runtime(work).items()},
+        **{
+            key: ", ".join(values)
+            for key, values in _joined(sorted(work.glob("runtime*.json"))).items()
+        },
     }
 
 
