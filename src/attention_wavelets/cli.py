@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_ls,
         _add_validate,
         _add_lock,
+        _add_estimate,
     ):
         add(commands)
     return parser
@@ -576,4 +577,21 @@ def _add_lock(commands: Any) -> None:
 
     text = "Resolve the study's branches and tags to commits in conf/model/revisions.lock.yaml."
     parser = _command(commands, "lock", run, text)
+    _add_overrides(parser)
+
+
+def _add_estimate(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.compose import compose, default_conf
+        from attention_wavelets.resources.estimate import estimate, estimate_text, measured_rate
+        from attention_wavelets.resources.jobs import Needs
+
+        experiment = compose(arguments.overrides, arguments.conf or default_conf())
+        rate = measured_rate()
+        table = estimate(Needs(experiment, lambda _model: None), arguments.gpu, rate)
+        _say(estimate_text(table, arguments.gpu, rate))
+
+    text = "Download, disk, memory and time of a study, model by model, before it runs."
+    parser = _command(commands, "estimate", run, text)
+    parser.add_argument("--gpu", default="a100-80", help="GPU to name times for; default a100-80")
     _add_overrides(parser)

@@ -117,7 +117,7 @@ class Architecture(Strict):
     hidden_size: Count
     vocabulary_size: Count
     rotary_frequencies: Count | None = None
-    stored: Dtype | None = None
+    stored: Dtype | Literal["int4"] | None = None
 
 
 class Model(Strict):

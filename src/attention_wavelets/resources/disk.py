@@ -13,8 +13,8 @@ _ROW = 350
 
 
 def download_bytes(sizes: Sizes) -> int:
-    """Bytes of the weights' files, with a language-model head that is not tied at most."""
-    return (sizes.parameters + sizes.embeddings) * sizes.stored
+    """Bytes of the weights' files, at most: with a language-model head that is not tied."""
+    return int((sizes.parameters + sizes.embeddings) * sizes.stored)
 
 
 def signal_bytes(sizes: Sizes, numbers: int) -> int:

@@ -30,7 +30,7 @@ _SEQUENCES = 64
 
 
 def state_bytes(
-    hidden_size: int, attention_size: int, heads: int, item: int, positions: int, hooked: bool
+    hidden_size: int, attention_size: int, heads: int, item: float, positions: int, hooked: bool
 ) -> int:
     """Bytes of one layer's states for one token.
 
@@ -47,7 +47,7 @@ def state_bytes(
     """
     # The widest of a block's states is its feed-forward layer, about four times the hidden size,
     # twice; queries, keys and values are repeated per head and keys held in float32 as well.
-    found = item * (10 * hidden_size + 4 * attention_size) + 4 * attention_size
+    found = int(item * (10 * hidden_size + 4 * attention_size)) + 4 * attention_size
     # Eager attention: a layer's logits, masked logits, probabilities and a copy of ours.
     return found + (4 * 4 * heads * positions if hooked else 0)
 
@@ -69,15 +69,17 @@ def extraction_bytes(sizes: Sizes, dtype: str, positions: int, batch_tokens: int
     row
         Numbers that the widest probe gives per head and sequence.
     """
-    # Files are mapped while their numbers are copied, so that both are resident for a moment.
-    weights = sizes.parameters * (BYTES[dtype] + sizes.stored)
+    # Files are mapped while their numbers are copied, so that both are resident for a moment; four
+    # bits become float32 on the way.
+    stored = BYTES["float32"] if sizes.stored < 1 else sizes.stored
+    weights = int(sizes.parameters * (BYTES[dtype] + stored))
     signals = 2 * 4 * _SEQUENCES * sizes.layers * sizes.heads * row
     return _LIBRARIES + weights + _passing(sizes, dtype, positions, batch_tokens, "cpu") + signals
 
 
 def gpu_bytes(sizes: Sizes, dtype: str, positions: int, batch_tokens: int) -> int:
     """Peak bytes of all cards together while signals are extracted."""
-    weights = sizes.parameters * BYTES[dtype]
+    weights = int(sizes.parameters * BYTES[dtype])
     return _CUDA + weights + _passing(sizes, dtype, positions, batch_tokens, "cuda")
 
 

@@ -10,8 +10,8 @@ from attention_wavelets.config.schema import Architecture
 
 __all__ = ["BYTES", "HOOKED", "Sizes"]
 
-# Bytes of one number.
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+# Bytes of one number; of four bits with the scales of their blocks.
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2, "int4": 0.6}
 # Families outside transformers' attention interface, which hold a whole layer's attention.
 HOOKED = frozenset({"bloom", "mpt", "falcon", "roformer", "gptj", "gpt_neo", "codegen"})
 
@@ -36,7 +36,7 @@ class Sizes:
     heads: int
     head_size: int
     hidden_size: int
-    stored: int
+    stored: float
     hooked: bool = False
 
     @classmethod

@@ -9,7 +9,7 @@ from attention_wavelets.resources.sizes import Sizes
 __all__ = ["extraction_minutes", "extraction_operations", "measuring_minutes"]
 
 # Part of a machine's best rate that a forward pass with the capture keeps.
-_EFFICIENCY = 0.3
+_EFFICIENCY = 0.45
 # Minutes before the first pass: libraries, and weights from the disk, bytes a minute.
 _START = 0.5
 _READ = 20e9

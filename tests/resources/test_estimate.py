@@ -1,0 +1,66 @@
+"""The table of `attention-wavelets estimate`."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from attention_wavelets.cli import main
+from attention_wavelets.config.compose import compose
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.estimate import cards, estimate, estimate_text, measured_rate
+from attention_wavelets.resources.jobs import Needs
+from helpers.tiny_study import ROOT
+
+RATE = 1e11
+
+
+def table(*overrides: str, card: str = "t4"):
+    return estimate(Needs(compose(overrides, ROOT / "conf"), lambda _: None), card, RATE)
+
+
+def test_a_row_per_model_and_nothing_to_fetch_for_a_twin():
+    rows = table().set_index("model")
+    assert list(rows.index) == compose([], ROOT / "conf").study.models
+    assert rows.loc["smollm2-135m", "download_gib"] > 0.05
+    assert rows.loc["smollm2-135m-untrained-s0", "download_gib"] == 0
+    assert set(rows["fits"]) == {"yes"}
+    assert (rows["minutes_here"] > rows["minutes_gpu"]).all()
+
+
+def test_a_model_without_sizes_is_unknown_with_the_reason():
+    rows = table("model.minilm-l6.architecture=null").set_index("model")
+    lost = rows.loc["minilm-l6"]
+    assert np.isnan(lost["memory_gib"])
+    assert "no `architecture`" in lost["reason"]
+    text = estimate_text(rows.reset_index(), "t4", RATE)
+    assert "unknown" in text
+    assert "minilm-l6: unknown, no `architecture`" in text
+
+
+def test_a_slower_machine_takes_longer():
+    needs = Needs(compose([], ROOT / "conf"), lambda _: None)
+    slow, fast = (estimate(needs, "t4", rate)["minutes_here"] for rate in (RATE, 10 * RATE))
+    assert (slow > fast).all()
+
+
+def test_an_unknown_card_is_refused_with_the_known_ones():
+    with pytest.raises(PipelineError, match="unknown GPU 'x'.*a100-80, h100"):
+        table(card="x")
+
+
+def test_cards_have_memory_and_more_half_than_full_precision():
+    for card in cards().values():
+        assert 8 <= card.memory <= 200
+        assert card.half > card.float32 > 1e12
+
+
+def test_the_rate_of_this_machine_is_one_a_processor_can_have():
+    assert 1e8 < measured_rate(0.05) < 1e15
+
+
+def test_the_command_prints_totals_and_where_the_rate_comes_from(capsys):
+    assert main(["estimate", "--gpu", "t4", "--conf", str(ROOT / "conf")]) == 0
+    printed = capsys.readouterr().out
+    assert "hours on one T4" in printed
+    assert "measured just now" in printed
