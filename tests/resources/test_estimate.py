@@ -45,7 +45,7 @@ def test_a_slower_machine_takes_longer():
 
 
 def test_an_unknown_card_is_refused_with_the_known_ones():
-    with pytest.raises(PipelineError, match="unknown GPU 'x'.*a100-80, h100"):
+    with pytest.raises(PipelineError, match=r"unknown GPU 'x'.*a100-80, h100"):
         table(card="x")
 
 
