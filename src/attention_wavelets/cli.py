@@ -103,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_validate,
         _add_lock,
         _add_estimate,
+        _add_audit,
+        _add_audit_checkpoints,
     ):
         add(commands)
     return parser
@@ -161,6 +163,7 @@ def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
 
 # One key that only this stage's slice has.
 _MARKS = {
+    "models/{model}/audit": "sources",
     "models": "base",
     "corpora": "text",
     "sequences": "rules",
@@ -550,6 +553,8 @@ def _add_validate(commands: Any) -> None:
         made = slices(experiment, read_lock(conf / LOCK_FILE))
         if arguments.slices:
             _say("\n".join(f"{key} {canonical(made[key])}" for key in sorted(made)))
+        for name, why in experiment.left_out.items():
+            _say(f"left out: {name}: {why}")
         _say(
             f"study '{experiment.study_name}' is valid: {len(experiment.study.models)} models, "
             f"{len(experiment.study.measurements)} measurements, {len(made)} slices"
@@ -595,3 +600,49 @@ def _add_estimate(commands: Any) -> None:
     parser = _command(commands, "estimate", run, text)
     parser.add_argument("--gpu", default="a100-80", help="GPU to name times for; default a100-80")
     _add_overrides(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        import datetime
+
+        from attention_wavelets.config.checkpoints import KNOWN_FILE
+        from attention_wavelets.config.compose import compose, default_conf
+        from attention_wavelets.models.audit import add_findings, audit_checkpoints
+
+        conf = arguments.conf or default_conf()
+        # Revisions that are known to be wrong already need not be looked at again.
+        experiment = compose([*arguments.overrides, "study.bad_checkpoints=skip"], conf)
+        sources = [
+            experiment.model[name].source
+            for names in experiment.families.values()
+            for name in names
+        ]
+        if not sources:
+            _say("no model of this study has `checkpoints`: nothing to audit")
+            return
+        findings = audit_checkpoints(sources)
+        today = datetime.date.today().isoformat()
+        new = add_findings(conf, findings, f"attention-wavelets audit, {today}")
+        for finding in new:
+            _say(f"{finding.repository} at {finding.revision}: {finding.finding}")
+        _say(f"{len(sources)} revisions compared, {len(new)} findings new in conf/{KNOWN_FILE}")
+
+    text = "Compare the checkpoints of a study on the hub, and write down those that are wrong."
+    parser = _command(commands, "audit", run, text)
+    _add_overrides(parser)
+
+
+def _add_audit_checkpoints(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.config.schema import HubSource
+        from attention_wavelets.models.audit import audit_checkpoints, refuse_new
+        from attention_wavelets.store.atomic import write_json
+
+        config = _slice(arguments, "models/{model}/audit")
+        sources = [HubSource.model_validate(source) for source in config["sources"]]
+        refuse_new(audit_checkpoints(sources), config["name"])
+        write_json(arguments.out, {"compared": [source.revision for source in sources]})
+
+    text = "Refuse checkpoints of one model whose files are not what their names say."
+    _files(_stage(commands, "audit-checkpoints", run, text, "model"), "out")

@@ -108,6 +108,7 @@ FACTS += ["row_entropy", "value_output"]
 # What the message of a rule starts with.
 _MESSAGES = {
     "Settings of ": "write_slice",
+    "Audit the checkpoints of ": "audit_checkpoints",
     "Fetch model ": "fetch_model",
     "Build corpus ": "build_corpus",
     "Cut ": "encode_sequences",

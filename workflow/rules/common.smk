@@ -76,6 +76,16 @@ def get_slice(wildcards):
     return canonical(SLICES[wildcards.slice])
 
 
+FAMILY = {model: name for name, models in EXPERIMENT.families.items() for model in models}
+
+
+def audited(wildcards):
+    """What must be there before a checkpoint is fetched; a later audit fetches nothing again."""
+    if wildcards.model not in FAMILY or not RUNTIME.audit:
+        return []
+    return ancient(f"{RESULTS}/models/{FAMILY[wildcards.model]}/audited.json")
+
+
 def extraction_threads(_wildcards):
     """Cores of one extraction: as set, else all of this machine, else a few of a node."""
     return RUNTIME.threads or workflow.cores or 4

@@ -8,7 +8,7 @@ rule write_slice:
     log:
         f"{LOGS}/write_slice/{{slice}}.log",
     wildcard_constraints:
-        slice=r"(models/[^/]+/fetch|corpora/[^/]+/build|(sequences|signals)/[^/]+/[^/]+|(measures|nulls)/[^/]+/[^/]+/[^/]+|studies/[^/]+/[^/]+)",
+        slice=r"(models/[^/]+/(fetch|audit)|corpora/[^/]+/build|(sequences|signals)/[^/]+/[^/]+|(measures|nulls)/[^/]+/[^/]+/[^/]+|studies/[^/]+/[^/]+)",
     localrule: True
     params:
         json=get_slice,

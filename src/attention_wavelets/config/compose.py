@@ -17,6 +17,7 @@ from pydantic import RootModel
 from attention_wavelets.config import claims as claim_schema
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
+from attention_wavelets.config.checkpoints import expand, leave_out, read_known
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
 from attention_wavelets.measures.offered import OFFERED, protocol_measures
@@ -76,7 +77,7 @@ def options(conf: Path, group: str) -> list[str]:
             "give --conf, or run from the checkout",
         )
     names = (path.stem for path in (conf / group).glob("*.yaml"))
-    return sorted(name for name in names if not name.endswith(".lock"))
+    return sorted(name for name in names if not name.endswith((".lock", ".known")))
 
 
 def overrides_from_config(config: Mapping[str, Any]) -> list[str]:
@@ -154,7 +155,15 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     named = members("protocol", (cell.protocol for cell in study.measurements))
     cells, protocols = vary(study.measurements, named, f"conf/study/{study_name}.yaml")
     study = study.model_copy(update={"measurements": cells})
-    models = members("model", study.models)
+    listed = members("model", study.models)
+    expanded = {n: expand(n, model) for n, model in listed.items()}
+    models = {name: model for made in expanded.values() for name, model in made.items()}
+    bad = leave_out(
+        models, read_known(conf), study.bad_checkpoints, f"conf/study/{study_name}.yaml"
+    )
+    names = [name for listed_name in study.models for name in expanded[listed_name]]
+    study = study.model_copy(update={"models": [name for name in names if name not in bad]})
+    models = {name: model for name, model in models.items() if name not in bad}
     bases = [m.source.of for m in models.values() if m.source.kind == "untrained"]
     models |= members("model", [name for name in bases if name not in models])
     needed = [probe for p in protocols.values() for probe in (p.probe, *p.also_read)]
@@ -176,8 +185,14 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         "null": nulls,
         "claim": claims,
         "variants": sorted(set(protocols) - set(named)),
+        "families": {
+            name: [one for one in made if one not in bad]
+            for name, made in expanded.items()
+            if listed[name].checkpoints is not None
+        },
+        "left_out": {name: f"{why.finding} ({why.source})" for name, why in bad.items()},
     }
-    _refuse_unused(changes, groups | {"protocol": named})
+    _refuse_unused(changes, groups | {"protocol": named, "model": models | listed})
     experiment = schema.Experiment.model_construct(**groups)
     _cross_check(experiment, f"conf/study/{study_name}.yaml")
     asked = [claim.protocol for claim in claims.values()]
@@ -257,8 +272,12 @@ def _split(
     root: list[str] = []
     changes: dict[tuple[str, str], dict[str, Any]] = {}
     for line in overrides:
+        # Names may hold dots and parts that Hydra takes for numbers, so they are taken out first.
+        name, member = _named_member(line, conf)
         try:
-            override = OverridesParser.create().parse_override(line)
+            override = OverridesParser.create().parse_override(
+                line.replace(f"{member}.{name}.", "", 1) if name else line
+            )
         except HydraException:
             raise PipelineError(
                 f"cannot read '{line}'", "override", "write key=value, as in figure.dpi=300"
@@ -266,29 +285,39 @@ def _split(
         if _UNSTABLE.search(line):
             raise PipelineError(f"'{line}' depends on the host or the time", "override")
         key = str(override.key_or_group)
+        if name:
+            if override.is_delete() or override.is_sweep_override():
+                raise PipelineError(f"'{line}': only key=value is possible here", "override")
+            changes.setdefault((member, name), {})[key] = override.value()
+            continue
         group, _, rest = key.partition(".")
         if group in ROOT_GROUPS and not rest:
             choices = options(conf, group)
             if str(override.value()) not in choices:
                 raise unknown_name(group, str(override.value()), choices, "override")
         if group not in MEMBER_GROUPS:
-            root.append(line)
+            # A key that the schema has need not stand in the YAML to be overridden.
+            field = rest.split(".")[0]
+            known = group in _CLASSES and field in _CLASSES[group].model_fields
+            root.append(f"++{line}" if known and line[0] not in "+~" else line)
             continue
-        # Names may hold dots, so the longest known name that starts the rest is meant.
-        known = [n for n in options(conf, group) if rest.startswith(f"{n}.")]
         if not rest or rest in options(conf, group):
             raise PipelineError(
                 f"'{line}': members of '{group}' are chosen by the study",
                 "override",
                 f"change one key of one member: {group}.<name>.<key>=value",
             )
-        if not known:
-            raise unknown_name(group, rest.split(".")[0], options(conf, group), "override")
-        name = max(known, key=len)
-        if override.is_delete() or override.is_sweep_override():
-            raise PipelineError(f"'{line}': only key=value is possible here", "override")
-        changes.setdefault((group, name), {})[rest[len(name) + 1 :]] = override.value()
+        raise unknown_name(group, rest.split(".")[0], options(conf, group), "override")
     return root, changes
+
+
+def _named_member(line: str, conf: Path) -> tuple[str, str]:
+    """Name and group of the member whose key an override changes; empty if it is none."""
+    group, _, rest = line.partition("=")[0].lstrip("+~").partition(".")
+    if group not in MEMBER_GROUPS:
+        return "", ""
+    known = [name for name in options(conf, group) if rest.startswith(f"{name}.")]
+    return (max(known, key=len), group) if known else ("", "")
 
 
 def _compose_root(overrides: list[str], conf: Path) -> tuple[dict[str, Any], str]:
@@ -355,6 +384,12 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
     for name, model in experiment.model.items():
         if model.source.kind == "untrained":
             base = experiment.model[model.source.of]
+            if base.checkpoints is not None:
+                raise PipelineError(
+                    f"source.of: '{model.source.of}' stands for several checkpoints",
+                    f"conf/model/{name}.yaml",
+                    "name a model of one revision",
+                )
             if base.source.kind == "untrained":
                 raise PipelineError(
                     f"source.of: '{model.source.of}' is itself untrained",

@@ -52,6 +52,7 @@ __all__ = [
     "SequenceRules",
     "ShuffleCondition",
     "Statistics",
+    "Steps",
     "Study",
     "SubsampleCondition",
     "Text",
@@ -120,6 +121,28 @@ class Architecture(Strict):
     stored: Dtype | Literal["int4"] | None = None
 
 
+class Steps(Strict):
+    """Which steps of a training run were kept, and how their revisions are named."""
+
+    revision: Annotated[str, Field(pattern=r"^[A-Za-z0-9][\w.+-]*\{step\}[\w.+-]*$")] = "step{step}"
+    single: Annotated[list[Annotated[int, Field(ge=0)]], AfterValidator(no_repeats)] = []
+    every: Count | None = None
+    last: Count | None = None
+
+    @model_validator(mode="after")
+    def _a_grid_ends(self) -> Steps:
+        if (self.every is None) != (self.last is None):
+            raise ValueError("`every` and `last` belong together")
+        if self.last is not None and self.last // (self.every or 1) > 100_000:
+            raise ValueError("more than 100,000 steps")
+        return self
+
+    def kept(self) -> list[int]:
+        """All of them, ascending; empty where nobody said."""
+        grid = range(self.every, self.last + 1, self.every) if self.every and self.last else ()
+        return sorted({*self.single, *grid})
+
+
 class Model(Strict):
     """One set of weights with its tokenizer."""
 
@@ -130,6 +153,20 @@ class Model(Strict):
     tuning: str = "base"
     licence: Annotated[str, Field(min_length=1)]
     architecture: Architecture | None = None
+    checkpoints: (
+        Annotated[
+            list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(no_repeats)
+        ]
+        | Literal["all"]
+        | None
+    ) = None
+    steps: Steps = Steps()
+
+    @model_validator(mode="after")
+    def _checkpoints_are_revisions(self) -> Model:
+        if self.checkpoints is not None and self.source.kind != "hub":
+            raise ValueError("`checkpoints` are revisions of a hub repository; this is none")
+        return self
 
 
 TextSource = Annotated[HubSource | WheelSource | LocalSource, Field(discriminator="kind")]
@@ -437,6 +474,7 @@ class Study(Strict):
     headline: Headline
     figures: Annotated[list[FigureName], Field(min_length=1)]
     claims: Annotated[list[ClaimName | Literal["all"]], AfterValidator(no_repeats)] = []
+    bad_checkpoints: Literal["fail", "skip"] = "fail"
 
 
 class Statistics(Strict):
@@ -489,6 +527,7 @@ class Runtime(Strict):
     threads: Count | None = None
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
     chunk: Annotated[int, Field(ge=1, le=1000)] = 20
+    audit: bool = True
     limits: Limits = Limits()
 
 
@@ -505,6 +544,8 @@ class Experiment(Strict):
     null: dict[Name, Null]
     claim: dict[ClaimName, Claim]
     variants: list[str]
+    families: dict[str, list[str]]
+    left_out: dict[str, str]
     statistics: Statistics
     figure: Figure
     run: Run

@@ -20,8 +20,8 @@ from attention_wavelets.config.schema import Experiment, Measurement, Model, Pro
 __all__ = ["canonical", "slices"]
 
 
-# Keys of a model from which resources are told, and nothing else.
-FORECAST = {"architecture"}
+# Keys of a model from which resources are told, and those that are spelled out into models.
+FORECAST = {"architecture", "checkpoints", "steps"}
 
 
 def canonical(value: Any) -> str:
@@ -46,6 +46,7 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     """
     made = dict(_corpora(experiment, lock or {}))
     made |= _models(experiment, lock or {})
+    made |= _families(experiment)
     for model in experiment.study.models:
         made |= _cells(experiment, model)
     return made | _nulls(experiment) | _study(experiment)
@@ -73,6 +74,13 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
                 "lock": {key: lock[key]} if key in lock else {},
             },
         )
+
+
+def _families(experiment: Experiment) -> Iterator[tuple[str, Any]]:
+    """Revisions that are compared before the first of them is fetched."""
+    for name, models in experiment.families.items():
+        sources = [_plain(experiment.model[model].source) for model in models]
+        yield f"models/{name}/audit", {"name": name, "sources": sources}
 
 
 def _corpora(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:

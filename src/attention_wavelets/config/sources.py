@@ -16,6 +16,7 @@ PUBLISHED = ("reference/*.csv", "reference/__init__.py")
 
 # Only what decides the content of the output; readers, writers and messages are left out.
 STAGE_SOURCES: dict[str, tuple[str, ...]] = {
+    "audit_checkpoints": ("models/audit.py",),
     "fetch_model": ("models/facts.py", "models/fetch.py", "models/files.py"),
     "build_corpus": (
         "corpora/documents.py",

@@ -20,7 +20,7 @@ from attention_wavelets.sources.cache import fetching, git_blob_id, sha256_of
 from attention_wavelets.sources.fetched import Fetched
 from attention_wavelets.store.atomic import write_text
 
-__all__ = ["FORBIDDEN", "fetch_hub", "hub_paths", "resolve_commit"]
+__all__ = ["FORBIDDEN", "fetch_hub", "hub_paths", "list_files", "resolve_commit"]
 
 RepoType = Literal["model", "dataset"]
 _Result = TypeVar("_Result")
@@ -54,6 +54,34 @@ def resolve_commit(source: HubSource, repo_type: RepoType = "model") -> str:
         return source.revision
     listing = _retrying(lambda: _list_online(source, source.revision, repo_type), source, repo_type)
     return listing.commit
+
+
+def list_files(source: HubSource) -> dict[str, tuple[int, str | None]] | None:
+    """Name -> size and sha256 (of large files) at a revision, None if there is no such revision.
+
+    Read from the hub's tree of files; nothing is downloaded, and without a network it is an error.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import RevisionNotFoundError
+    from huggingface_hub.hf_api import RepoFile
+
+    def tree() -> dict[str, tuple[int, str | None]]:
+        entries = HfApi(token=_token()).list_repo_tree(
+            source.repository, revision=source.revision, recursive=True
+        )
+        return {
+            entry.path: (entry.size, entry.lfs.sha256 if entry.lfs else None)
+            for entry in entries
+            if isinstance(entry, RepoFile)
+        }
+
+    try:
+        with _quiet():
+            return _retrying(tree, source, "model")
+    except PipelineError as error:
+        if any(isinstance(each, RevisionNotFoundError) for each in _chain(error.__cause__)):
+            return None
+        raise
 
 
 def fetch_hub(
