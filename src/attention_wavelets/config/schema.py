@@ -148,6 +148,7 @@ class Model(Strict):
 
     label: Annotated[str, Field(min_length=1)]
     source: ModelSource
+    part: Literal["encoder"] | None = None
     dtype: Dtype = "float32"
     quantisation: str = "none"
     tuning: str = "base"

@@ -58,6 +58,11 @@ def _plain(
     return value.model_dump(mode="json", include=include, exclude=exclude)
 
 
+def _model(model: Model) -> dict[str, Any]:
+    """Its keys that decide something; `part` only where it is set."""
+    return _plain(model, exclude=FORECAST if model.part else FORECAST | {"part"})
+
+
 def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for name in experiment.study.models:
         model = experiment.model[name]
@@ -69,8 +74,8 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
             f"models/{name}/fetch",
             {
                 "name": name,
-                "model": _plain(model, exclude=FORECAST),
-                "base": None if base is None else _plain(base, exclude=FORECAST),
+                "model": _model(model),
+                "base": None if base is None else _model(base),
                 "lock": {key: lock[key]} if key in lock else {},
             },
         )

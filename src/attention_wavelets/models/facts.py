@@ -10,6 +10,7 @@ from attention_wavelets.models.quiet import quiet, translated
 
 __all__ = [
     "architecture_facts",
+    "builder_of",
     "check_config_fields",
     "rotary_layers",
     "special_tokens",
@@ -33,7 +34,7 @@ _ROTARY_WHERE_SLIDING = frozenset(
 _RELATIVE = frozenset({"deberta", "deberta-v2", "mpnet", "xlnet", "t5", "mt5", "umt5"})
 
 
-def check_config_fields(raw: dict[str, Any], where: str) -> None:
+def check_config_fields(raw: dict[str, Any], where: str, part: str | None = None) -> None:
     """Refuse a config.json that leaves out a size transformers would fill in by itself.
 
     The number of heads, for one, changes no weight's shape, so a wrong default would go unnoticed.
@@ -42,11 +43,11 @@ def check_config_fields(raw: dict[str, Any], where: str) -> None:
         raise PipelineError(
             "config.json has no `model_type`", where, "use a model saved by transformers"
         )
-    if raw.get("is_encoder_decoder"):
+    if raw.get("is_encoder_decoder") and part is None:
         raise PipelineError(
-            f"encoder-decoder models (model_type '{raw['model_type']}') are not supported",
+            f"encoder-decoder models (model_type '{raw['model_type']}') are not supported whole",
             where,
-            "choose a decoder (GPT-like) or an encoder (BERT-like)",
+            "write `part: encoder` in the model YAML, or choose a decoder or an encoder",
         )
     text = raw.get("text_config")
     keys = set(raw) | (set(text) if isinstance(text, dict) else set())
@@ -57,7 +58,14 @@ def check_config_fields(raw: dict[str, Any], where: str) -> None:
         )
 
 
-def architecture_facts(config: Any, where: str) -> dict[str, Any]:
+def builder_of(part: str | None) -> Any:
+    """The transformers class that builds and loads a whole base model, or one part of it."""
+    from transformers import AutoModel, AutoModelForTextEncoding
+
+    return AutoModel if part is None else AutoModelForTextEncoding
+
+
+def architecture_facts(config: Any, where: str, part: str | None = None) -> dict[str, Any]:
     """Sizes, position encoding, attention windows and direction of an architecture.
 
     Parameters
@@ -66,6 +74,8 @@ def architecture_facts(config: Any, where: str) -> dict[str, Any]:
         A transformers config.
     where
         How an error names the model.
+    part
+        "encoder" for the encoder of an encoder-decoder alone; None for the whole model.
 
     Returns
     -------
@@ -81,11 +91,11 @@ def architecture_facts(config: Any, where: str) -> dict[str, Any]:
         bidirectional. `max_positions` is None where nothing limits the length.
     """
     import torch
-    from transformers import AutoModel
 
     if getattr(config, "is_encoder_decoder", False):
-        check_config_fields({"model_type": config.model_type, "is_encoder_decoder": True}, where)
-    builder: Any = AutoModel
+        raw = {"model_type": config.model_type, "is_encoder_decoder": True}
+        check_config_fields(raw | dict.fromkeys(_SIZES), where, part)
+    builder = builder_of(part)
     todo = "check config.json; models whose code is not part of transformers are not run"
     with (
         quiet(),

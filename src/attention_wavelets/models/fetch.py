@@ -65,15 +65,16 @@ def fetch_model(
         The files cannot be had, are damaged, or are of a kind this package does not measure.
     """
     source = model.source
+    part = (base or model).part
     twin = isinstance(source, UntrainedSource)
     origin = _origin(name, source, base)
     fetched = _fetch(name, origin, lock or {}, weights=not twin)
     raw = raw_config(fetched.paths, name)
     if raw:
-        check_config_fields(raw, name)
+        check_config_fields(raw, name, part)
     _check_containers(fetched.paths, name)
     config = open_config(fetched.paths, name)
-    facts = architecture_facts(config, name)
+    facts = architecture_facts(config, name, part)
     facts["special_tokens"] = special_tokens(open_tokenizer(fetched.paths, name))
     return {
         "name": name,
@@ -87,6 +88,7 @@ def fetch_model(
         "quantisation": model.quantisation,
         "tuning": model.tuning,
         "dtype": model.dtype,
+        "part": part,
         "untrained": _untrained(name, source, raw),
         "facts": facts,
     }

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.models.facts import builder_of
 from attention_wavelets.models.files import layout
 from attention_wavelets.models.locate import locate_files
 from attention_wavelets.models.quiet import quiet, translated
@@ -147,8 +148,6 @@ def _entry(paths: dict[str, Path]) -> tuple[str, dict[str, str], str]:
 
 
 def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | None) -> Any:
-    from transformers import AutoModel
-
     name = manifest["name"]
     paths = locate_files(manifest)
     folder, options, main = _entry(paths)
@@ -158,7 +157,7 @@ def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | No
     if attn_implementation is not None:
         extra["attn_implementation"] = attn_implementation
     with quiet(), translated("cannot load the weights", f"{name} ({main})", _NEXT_STEP):
-        model, info = AutoModel.from_pretrained(
+        model, info = builder_of(manifest.get("part")).from_pretrained(
             folder, dtype=dtype, output_loading_info=True, **extra, **_SAFE
         )
     missing = sorted(str(key) for key in info["missing_keys"])
@@ -184,13 +183,12 @@ def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | No
 def _untrained(manifest: dict[str, Any], attn_implementation: str | None) -> Any:
     """Fresh weights by the architecture's own rule with the manifest's standard deviation."""
     import torch
-    from transformers import AutoModel
 
     config = load_config(manifest)
     extra = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
     sequence = np.random.SeedSequence([manifest["untrained"]["seed"], _WEIGHTS_STREAM])
     torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
-    builder: Any = AutoModel
+    builder = builder_of(manifest.get("part"))
     todo = "check the base model"
     with quiet(), translated("cannot build the untrained model", manifest["name"], todo):
         return builder.from_config(config, dtype=torch.float32, trust_remote_code=False, **extra)
