@@ -1,0 +1,97 @@
+"""Every study of conf/ can be planned on a machine that has fetched nothing, without a network."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from attention_wavelets.config.compose import compose, options
+from helpers.tiny_study import ROOT, Project, make_project
+
+MODELS = {
+    "quickstart": 6,
+    "protocol_sweep": 1,
+    "scale_decay": 2,
+    "paper": 18,
+    "pythia_scaling": 16,
+    "training": 7,
+    "position_encoding": 12,
+    "languages": 6,
+}
+
+
+@pytest.fixture(scope="module")
+def project(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    return make_project(tmp_path_factory.mktemp("plan") / "project", tiny_inputs)
+
+
+def jobs(project: Project, study: str, *overrides: str) -> Counter[str]:
+    """Rule -> jobs of a dry run; every job that computes says what it asks for."""
+    hydra = f"hydra={' '.join((f'study={study}', *overrides))}"
+    done = project.snakemake("-n", "--config", hydra)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    messages = re.findall(r"^Job \d+: (.*)$", said, flags=re.MULTILINE)
+    computed = [message for message in messages if not message.startswith("Settings of ")]
+    assert all(re.search(r"\(\d+ MB", message) for message in computed)
+    assert not project.results.exists()
+    table = said[said.rindex("Job stats:") :]
+    return Counter(
+        {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+    )
+
+
+def test_every_study_has_its_number_of_models():
+    found = {
+        study: len(compose([f"study={study}"], ROOT / "conf").study.models) for study in MODELS
+    }
+    assert found == MODELS
+    assert sorted(options(ROOT / "conf", "study")) == sorted(MODELS)
+
+
+@pytest.mark.parametrize("study", sorted(MODELS))
+def test_a_study_plans_each_model_once_per_stage(project: Project, study: str):
+    experiment = compose([f"study={study}"], ROOT / "conf")
+    corpora = {cell.corpus for cell in experiment.study.measurements}
+    plan = jobs(project, study)
+    assert plan["fetch_model"] == MODELS[study]
+    assert plan["build_corpus"] == len(corpora)
+    assert plan["encode_sequences"] == plan["extract_signals"] == MODELS[study] * len(corpora)
+    assert plan["audit_checkpoints"] == len(experiment.families)
+    assert plan["write_report"] == plan["aggregate_study"] == 1
+    single = [c for c in experiment.study.measurements if c.protocol not in experiment.variants]
+    assert plan["measure_heads"] == MODELS[study] * len(single)
+
+
+def test_the_dense_grid_of_training_is_one_override(project: Project):
+    plan = jobs(project, "training", "model.pythia-6.9b-steps.checkpoints=all")
+    # Steps 1 and 2 have the weights of step 0, and the study leaves them out.
+    assert plan["fetch_model"] == 152
+    assert plan["audit_checkpoints"] == 1
+
+
+def test_a_wikipedia_of_the_hub_or_of_a_dump_takes_the_place_of_a_corpus(project: Project):
+    for corpus in ("wikipedia-500x256", "wikipedia-dump-256"):
+        measured = (
+            f"[{{corpus: {corpus}, conditions: [full], probes: [received], protocol: paper}}]"
+        )
+        headline = f"{{corpus: {corpus}, protocol: paper}}"
+        done = subprocess.run(
+            [
+                *(sys.executable, "-m", "attention_wavelets", "validate", "--slices"),
+                f"study.measurements={measured}",
+                f"study.headline={headline}",
+                *("study.facts=[]", "study.claims=[]"),
+            ],
+            cwd=project.folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert f"corpora/{corpus}/build " in done.stdout
