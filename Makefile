@@ -1,5 +1,6 @@
 # make run   set up and run the study `quickstart`
 # make test  set up and run the tests
+# make test-cluster  the tests on a throw-away SLURM (root, and Debian's packages: see docs/cluster.md)
 # make bench what the capture costs, as ratios
 # make calibrate how often intervals and verdicts are right, where the truth is known
 # All need Python 3.11 or 3.12 and make; PYTHON=... picks an interpreter.
@@ -11,7 +12,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt
 
-.PHONY: run test bench calibrate lint format docs clean
+.PHONY: run test test-cluster bench calibrate lint format docs clean
 
 # Another study: make run STUDY=<name>. More options for Snakemake: make run ARGS='--forceall'
 STUDY ?= quickstart
@@ -21,6 +22,10 @@ run: $(VENV)/run.stamp
 
 test: $(VENV)/test.stamp
 	$(BIN)/python -m pytest $(ARGS)
+
+# A SLURM of its own on the loopback device; its absence is a failure here, and a skip in `make test`.
+test-cluster: $(VENV)/test.stamp
+	REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/cluster $(ARGS)
 
 # Cost of the capture as ratios within one run; docs/performance.md explains the table.
 bench: $(VENV)/run.stamp

@@ -25,3 +25,9 @@ rule all:
         f"{STUDY}/report.html",
         [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],
         [f"{STUDY}/claims.csv"] if EXPERIMENT.study.claims else [],
+
+
+# A run that was killed leaves jobs in the queue; a second run would do their work beside them.
+onstart:
+    if workflow.executor_plugin.name == "slurm":
+        shell("python -m attention_wavelets cluster-check --orphans")

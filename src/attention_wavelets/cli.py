@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -16,6 +17,8 @@ from typing import Any
 
 from attention_wavelets.errors import PipelineError
 
+# Stages that ask the network; all others work from what those have fetched.
+_ONLINE = ("fetch-model", "build-corpus", "audit-checkpoints")
 _DEVICES = ("auto", "cpu", "cuda", "spread")
 
 __all__ = ["main"]
@@ -27,6 +30,9 @@ Run = Callable[[Arguments], None]
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one subcommand; an error is one line on standard error and exit code 1."""
     arguments = _parser().parse_args(argv)
+    if getattr(arguments, "offline", False):
+        # Nodes of a cluster have no network; the hub client would wait for it.
+        os.environ["HF_HUB_OFFLINE"] = "1"
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _log_to(getattr(arguments, "log", None))
@@ -105,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_estimate,
         _add_audit,
         _add_audit_checkpoints,
+        _add_cluster_check,
     ):
         add(commands)
     return parser
@@ -119,6 +126,7 @@ def _command(commands: Any, name: str, run: Run, text: str) -> argparse.Argument
 def _stage(commands: Any, name: str, run: Run, text: str, *keys: str) -> argparse.ArgumentParser:
     """A stage takes --config FILE, or --<key> NAME for each of its wildcards and overrides."""
     parser = _command(commands, name, run, text)
+    parser.set_defaults(offline=name not in _ONLINE)
     parser.add_argument("--config", type=Path, help="slice written by the workflow")
     for key in keys:
         parser.add_argument(f"--{key}", help=f"instead of --config: name of the {key}")
@@ -646,3 +654,34 @@ def _add_audit_checkpoints(commands: Any) -> None:
 
     text = "Refuse checkpoints of one model whose files are not what their names say."
     _files(_stage(commands, "audit-checkpoints", run, text, "model"), "out")
+
+
+def _add_cluster_check(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.cluster import check_cluster, orphans, read_profile
+        from attention_wavelets.sources.cache import cache_folder
+
+        here = Path.cwd()
+        if arguments.orphans:
+            if left := orphans(here):
+                jobs = " ".join(job for job, _ in left)
+                raise PipelineError(
+                    f"{len(left)} jobs of a killed run still work here ({left[0][1]})",
+                    str(here),
+                    f"wait for them, or: scancel {jobs}",
+                )
+            return
+        found = check_cluster(read_profile(arguments.profile), here, cache_folder())
+        _say("\n".join(finding.line() for finding in found))
+        if problems := sum(finding.level == "problem" for finding in found):
+            raise PipelineError(
+                f"{problems} problem{'s'[: problems > 1]} on this cluster",
+                str(arguments.profile),
+                "see above",
+            )
+
+    text = "Name what would hang or be refused on a SLURM cluster; submits nothing."
+    parser = _command(commands, "cluster-check", run, text)
+    default = Path("workflow/profiles/slurm")
+    parser.add_argument("--profile", type=Path, default=default, help=f"default {default}")
+    parser.add_argument("--orphans", action="store_true", help="only jobs of a killed run")
