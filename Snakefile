@@ -25,6 +25,7 @@ rule all:
         f"{STUDY}/report.html",
         [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],
         [f"{STUDY}/claims.csv"] if EXPERIMENT.study.claims else [],
+        expand(f"{RESULTS}/models/{{model}}/evicted.json", model=EVICTED),
 
 
 # A run that was killed leaves jobs in the queue; a second run would do their work beside them.

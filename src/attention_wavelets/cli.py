@@ -89,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for add in (
         _add_fetch_model,
+        _add_fetch_weights,
+        _add_evict_weights,
         _add_build_corpus,
         _add_encode_sequences,
         _add_extract_shard,
@@ -207,11 +209,50 @@ def _add_fetch_model(commands: Any) -> None:
             Model.model_validate(config["model"]),
             None if base is None else Model.model_validate(base),
             config["lock"],
+            arguments.disk_quota,
         )
         write_json(arguments.out, manifest)
 
     parser = _stage(commands, "fetch-model", run, "Fetch one model, write its manifest.", "model")
     _files(parser, "out")
+    _add_quota(parser)
+
+
+def _add_quota(parser: argparse.ArgumentParser) -> None:
+    def gib(text: str) -> float | None:
+        return None if text == "none" else float(text)
+
+    parser.add_argument("--disk-quota", type=gib, help="GiB that the hub cache may hold, or none")
+
+
+def _add_fetch_weights(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.models.evict import restore_weights
+        from attention_wavelets.store.atomic import read_json, write_json
+
+        manifest = read_json(arguments.manifest)
+        restore_weights(manifest, arguments.disk_quota)
+        write_json(arguments.out, {"on_disk": manifest["revision"]})
+
+    parser = _command(commands, "fetch-weights", run, "Fetch evicted weights of a model again.")
+    _files(parser, "manifest", "out")
+    _add_quota(parser)
+    parser.add_argument("--log", type=Path, help="log file")
+
+
+def _add_evict_weights(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.models.evict import evict_weights
+        from attention_wavelets.store.atomic import read_json, write_json
+
+        manifest = read_json(arguments.manifest)
+        freed = evict_weights(manifest)
+        write_json(arguments.out, {"evicted": manifest["revision"], "bytes": freed})
+
+    text = "Remove a model's weights from the hub cache; they are fetched again when needed."
+    parser = _command(commands, "evict-weights", run, text)
+    _files(parser, "manifest", "out")
+    parser.add_argument("--log", type=Path, help="log file")
 
 
 def _add_build_corpus(commands: Any) -> None:

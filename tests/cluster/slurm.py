@@ -11,6 +11,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ ETC = Path("/etc/slurm")
 MARK = "# throw-away cluster of the tests"
 MUNGE = Path("/run/munge")
 PORT = 26817
+REAPER = Path(__file__).parent / "reaper.py"
 
 
 def why_not() -> str:
@@ -151,7 +153,7 @@ class Cluster:
         assert found is not None
         with (self.root / f"log/{name}.log").open("ab") as log:
             self.started[name] = subprocess.Popen(
-                [found, *arguments],
+                [sys.executable, str(REAPER), found, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -162,11 +164,14 @@ class Cluster:
         process = self.started.pop(name, None)
         if process is None or process.poll() is not None:
             return
-        process.send_signal(how)
+        if how == signal.SIGKILL:
+            os.killpg(process.pid, how)
+        else:
+            process.send_signal(how)
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
     def _munge_up(self) -> None:

@@ -110,6 +110,8 @@ _MESSAGES = {
     "Settings of ": "write_slice",
     "Audit the checkpoints of ": "audit_checkpoints",
     "Fetch model ": "fetch_model",
+    "Fetch the weights of ": "fetch_weights",
+    "Evict the weights of ": "evict_weights",
     "Build corpus ": "build_corpus",
     "Cut ": "encode_sequences",
     "Extract shard ": "extract_shard",

@@ -86,6 +86,29 @@ def audited(wildcards):
     return ancient(f"{RESULTS}/models/{FAMILY[wildcards.model]}/audited.json")
 
 
+# Models whose weights leave the disk again, in the order in which they are fetched.
+EVICTED = [m for m in EXPERIMENT.study.models if not EXPERIMENT.model[m].keep_weights]
+
+
+def weights_of(wildcards):
+    """What an extraction needs besides the manifest: weights that are not kept must be there."""
+    model = wildcards.model
+    return f"{RESULTS}/models/{model}/weights.json" if model in EVICTED else []
+
+
+def room(wildcards):
+    """What must be gone before a model is fetched whose weights are not kept."""
+    before = EVICTED.index(wildcards.model) if wildcards.model in EVICTED else 0
+    before -= RUNTIME.checkpoints_on_disk
+    return ancient(f"{RESULTS}/models/{EVICTED[before]}/evicted.json") if before >= 0 else []
+
+
+def signals_of_model(wildcards):
+    """Every signal store of a model."""
+    corpora = dict.fromkeys(cell.corpus for cell in EXPERIMENT.study.measurements)
+    return expand(f"{RESULTS}/signals/{wildcards.model}/{{corpus}}.zarr.zip", corpus=corpora)
+
+
 def extraction_threads(_wildcards):
     """Cores of one extraction: as set, else all of this machine, else a few of a node."""
     return RUNTIME.threads or workflow.cores or 4

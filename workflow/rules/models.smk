@@ -27,6 +27,7 @@ rule fetch_model:
     input:
         config=f"{RESULTS}/models/{{model}}/fetch.json",
         audited=audited,
+        room=room,
         code=sources("fetch_model"),
     output:
         manifest=f"{RESULTS}/models/{{model}}/manifest.json",
@@ -37,7 +38,47 @@ rule fetch_model:
     localrule: True
     resources:
         mem_mb=1500,
+        disk_quota=RUNTIME.disk_quota_gib or "none",
     message:
         "Fetch model {wildcards.model} ({resources.mem_mb} MB)"
     shell:
-        "python -m attention_wavelets fetch-model --config {input.config:q} --out {output.manifest:q} --log {log:q}"
+        "python -m attention_wavelets fetch-model --config {input.config:q} --disk-quota {resources.disk_quota} --out {output.manifest:q} --log {log:q}"
+
+
+# Weights of models with `keep_weights: false`: there again for an extraction, gone after the last one.
+rule fetch_weights:
+    input:
+        manifest=rules.fetch_model.output.manifest,
+    output:
+        there=temp(f"{RESULTS}/models/{{model}}/weights.json"),
+    log:
+        f"{LOGS}/fetch_weights/{{model}}.log",
+    benchmark:
+        f"{LOGS}/fetch_weights/{{model}}.tsv"
+    localrule: True
+    resources:
+        mem_mb=1000,
+        disk_quota=RUNTIME.disk_quota_gib or "none",
+    message:
+        "Fetch the weights of {wildcards.model} ({resources.mem_mb} MB)"
+    shell:
+        "python -m attention_wavelets fetch-weights --manifest {input.manifest:q} --disk-quota {resources.disk_quota} --out {output.there:q} --log {log:q}"
+
+
+rule evict_weights:
+    input:
+        manifest=rules.fetch_model.output.manifest,
+        signals=signals_of_model,
+    output:
+        gone=f"{RESULTS}/models/{{model}}/evicted.json",
+    log:
+        f"{LOGS}/evict_weights/{{model}}.log",
+    benchmark:
+        f"{LOGS}/evict_weights/{{model}}.tsv"
+    localrule: True
+    resources:
+        mem_mb=500,
+    message:
+        "Evict the weights of {wildcards.model} ({resources.mem_mb} MB)"
+    shell:
+        "python -m attention_wavelets evict-weights --manifest {input.manifest:q} --out {output.gone:q} --log {log:q}"

@@ -6,6 +6,7 @@ rule extract_shard:
     input:
         config=f"{RESULTS}/signals/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
+        weights=weights_of,
         sequences=rules.encode_sequences.output.sequences,
         code=sources("extract_signals"),
     output:
@@ -36,6 +37,7 @@ rule extract_signals:
     input:
         config=f"{RESULTS}/signals/{{model}}/{{corpus}}.json",
         manifest=rules.fetch_model.output.manifest,
+        weights=weights_of,
         sequences=rules.encode_sequences.output.sequences,
         shards=extraction_shards,
         code=sources("extract_signals"),

@@ -162,11 +162,14 @@ class Model(Strict):
         | None
     ) = None
     steps: Steps = Steps()
+    keep_weights: bool = True
 
     @model_validator(mode="after")
     def _checkpoints_are_revisions(self) -> Model:
         if self.checkpoints is not None and self.source.kind != "hub":
             raise ValueError("`checkpoints` are revisions of a hub repository; this is none")
+        if not self.keep_weights and (self.source.kind != "hub" or self.source.gguf):
+            raise ValueError("only safetensors of the hub can be fetched again: keep_weights: true")
         return self
 
 
@@ -529,6 +532,8 @@ class Runtime(Strict):
     shards: Annotated[int, Field(ge=1, le=1000)] = 1
     chunk: Annotated[int, Field(ge=1, le=1000)] = 20
     audit: bool = True
+    checkpoints_on_disk: Count = 2
+    disk_quota_gib: Annotated[float, Field(gt=0)] | None = None
     limits: Limits = Limits()
 
 

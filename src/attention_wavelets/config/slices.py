@@ -20,8 +20,9 @@ from attention_wavelets.config.schema import Experiment, Measurement, Model, Pro
 __all__ = ["canonical", "slices"]
 
 
-# Keys of a model from which resources are told, and those that are spelled out into models.
-FORECAST = {"architecture", "checkpoints", "steps"}
+# Keys of a model that decide no number: sizes to tell resources from, what is spelled out into
+# models, and whether weights stay on the disk.
+FORECAST = {"architecture", "checkpoints", "steps", "keep_weights"}
 
 
 def canonical(value: Any) -> str:

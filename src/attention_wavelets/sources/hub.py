@@ -18,6 +18,7 @@ from attention_wavelets.config.schema import HubSource
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.sources.cache import fetching, git_blob_id, sha256_of
 from attention_wavelets.sources.fetched import Fetched
+from attention_wavelets.sources.room import refuse_full
 from attention_wavelets.store.atomic import write_text
 
 __all__ = ["FORBIDDEN", "fetch_hub", "hub_paths", "list_files", "resolve_commit"]
@@ -89,6 +90,7 @@ def fetch_hub(
     choose: Callable[[list[str]], list[str]],
     revision: str | None = None,
     repo_type: RepoType = "model",
+    quota_gib: float | None = None,
 ) -> Fetched:
     """The files of a repository that `choose` picks from its sorted names.
 
@@ -108,6 +110,8 @@ def fetch_hub(
         Commit from the lock file; wins over the source's revision.
     repo_type
         `model` or `dataset`.
+    quota_gib
+        GiB that the cache may hold; None for no limit but the disk's.
     """
     asked = revision or source.revision
     with fetching(f"hub {repo_type} {source.repository} {asked}"), _quiet():
@@ -121,6 +125,10 @@ def fetch_hub(
                 _page(source, repo_type),
                 "choose a repository or revision with safe formats",
             )
+        if listing.online:
+            cached = hub_paths(source, listing.commit, names, repo_type)
+            to_come = sum(listing.files[name][0] or 0 for name in names if name not in cached)
+            refuse_full(to_come, _cache(), quota_gib, _page(source, repo_type))
         paths = _retrying(lambda: _snapshot(source, listing, names, repo_type), source, repo_type)
         if listing.online and not is_commit(asked):
             _ref(source, asked, repo_type).parent.mkdir(parents=True, exist_ok=True)
@@ -140,6 +148,12 @@ def hub_paths(
         if isinstance(path, str):
             found[name] = Path(path)
     return found
+
+
+def _cache() -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE)
 
 
 def _suffix(name: str) -> str:
@@ -234,11 +248,10 @@ def _snapshot(
 
 def _ref(source: HubSource, branch: str, repo_type: RepoType) -> Path:
     """Where the client looks up a branch's commit offline; it writes it only when asked by name."""
-    from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
     folder = repo_folder_name(repo_id=source.repository, repo_type=repo_type)
-    return Path(constants.HF_HUB_CACHE) / folder / "refs" / branch
+    return _cache() / folder / "refs" / branch
 
 
 def _check(path: Path, name: str, size: int | None, sha: str | None, blob: str | None) -> None:
