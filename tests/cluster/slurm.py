@@ -256,6 +256,7 @@ class Cluster:
             f"SlurmdSpoolDir={self.root}/state/slurmd-%n",
             f"SlurmctldPidFile={self.root}/run/slurmctld.pid",
             f"SlurmdPidFile={self.root}/run/slurmd-%n.pid",
+            f"SlurmdLogFile={self.root}/log/slurmd-%n.log",
             # No control groups: a container need not allow them.
             *("ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none"),
             *("SelectType=select/cons_tres", "SelectTypeParameters=CR_Core_Memory"),

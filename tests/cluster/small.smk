@@ -44,7 +44,7 @@ rule cancelled:
         runtime=5,
         slurm_partition="gpu",
     shell:
-        "date +%s >> cancelled.starts; sleep 25; touch {output} 2> {log}"
+        "date +%s >> cancelled.starts; sleep 45; touch {output} 2> {log}"
 
 
 rule moved:
@@ -57,7 +57,7 @@ rule moved:
         runtime=5,
         slurm_partition="cpu",
     shell:
-        "echo $SLURMD_NODENAME >> moved.starts; sleep 25; touch {output} 2> {log}"
+        "echo $SLURMD_NODENAME >> moved.starts; sleep 45; touch {output} 2> {log}"
 
 
 rule broken:
