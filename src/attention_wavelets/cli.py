@@ -285,10 +285,13 @@ def _add_extract_signals(commands: Any) -> None:
         from attention_wavelets.stages.extract import extract_signals
 
         files = (arguments.sequences, arguments.out, arguments.work)
-        extract_signals(*_extraction(arguments), *files, **_machine(arguments))
+        machine = _machine(arguments)
+        extract_signals(*_extraction(arguments), *files, **machine, split=arguments.split)
 
     text = "Run a model and reduce its attention to signals."
-    _extraction_options(_stage(commands, "extract-signals", run, text, "model", "corpus"))
+    parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
+    _extraction_options(parser)
+    parser.add_argument("--split", help="note of the shards, for later plans")
 
 
 def _add_extract_shard(commands: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -40,6 +43,51 @@ def test_parts_make_the_same_store_as_one_job(sharded: Project):
             assert set(parts.variables) == set(one.variables)
             for name, values in one.variables.items():
                 np.testing.assert_array_equal(parts[name].values, values.values, err_msg=name)
+
+
+def test_a_plan_shows_every_part_and_packing_asks_for_no_gpu(tiny_project: Project):
+    done = tiny_project.snakemake("-n", "--config", "hydra=study=tiny runtime.shards=3")
+    said = done.stdout + done.stderr
+    for part in range(3):
+        assert re.search(rf"Extract shard {part} of 3: {MODEL} on tiny \(.*, 1 GPU\)", said)
+    assert re.search(rf"Extract signals of {MODEL} on tiny \(.*, 0 GPU\)", said)
+
+
+def test_a_killed_part_goes_on_where_it_was(copied: Project):
+    work = store(copied).parent / ".tiny.work"
+    store(copied).unlink()
+    (work / "done.zarr.zip").unlink()
+    parts = ("--until", "extract_shard", "--notemp")
+    assert extract(copied, 2, *parts).returncode == 0
+    made = sorted(work.glob("*/*/[0-9]*.npz"))
+    # What a kill leaves: some batches of the second part, no marker of it.
+    lost = [path for path in made if int(path.name[:7]) >= 6 and "half" in path.parts]
+    assert 0 < len(lost) < len(made)
+    for path in lost:
+        path.unlink()
+    (store(copied).parent / ".tiny.shards/1-of-2.done").unlink()
+    kept = {path: path.stat().st_mtime_ns for path in made if path not in lost}
+    assert extract(copied, 2, *parts).returncode == 0
+    assert sorted(work.glob("*/*/[0-9]*.npz")) == made
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+
+
+def test_a_part_leaves_the_damaged_batches_of_the_others_alone(copied: Project):
+    work = store(copied).parent / ".tiny.work"
+    store(copied).unlink()
+    (work / "done.zarr.zip").unlink()
+    assert extract(copied, 2, "--until", "extract_shard", "--notemp").returncode == 0
+    first, *_, last = sorted((work / "full").glob("received-*/[0-9]*.npz"))
+    for path in (first, last):
+        path.write_bytes(path.read_bytes()[:-40])
+    broken = last.read_bytes()
+    target = f"results/signals/{MODEL}/.tiny.shards/0-of-2.done"
+    done = copied.snakemake(
+        target, "--notemp", "--force", "--config", "hydra=study=tiny runtime.shards=2"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert last.read_bytes() == broken
+    assert zipfile.ZipFile(first).testzip() is None
 
 
 def test_packing_loads_no_model_and_leaves_no_markers(sharded: Project):

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 try:
     from attention_wavelets.config.compose import compose, overrides_from_config
@@ -16,8 +17,9 @@ try:
     from attention_wavelets.config.sources import stage_sources
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
-    from attention_wavelets.resources.jobs import Needs
+    from attention_wavelets.resources.jobs import Needs, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
+    from attention_wavelets.resources.shards import split_of
 except ImportError as error:
     raise WorkflowError(
         f"{error}; install the package first: pip install -c constraints.txt -e ."
@@ -47,6 +49,14 @@ try:
     refuse_too_many_gpus(NEEDS, given and given.value)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
+UNSIZED = [
+    m for m in EXPERIMENT.study.models if sizes_of(EXPERIMENT, m, architecture_facts) is None
+]
+if UNSIZED and workflow.is_main_process:
+    logger.warning(
+        f"no sizes of {', '.join(UNSIZED)}: not fetched, and no `architecture` in the YAML; "
+        "their jobs ask for what a model of a billion parameters takes"
+    )
 STUDY = f"{RESULTS}/studies/{EXPERIMENT.study_name}"
 LOGS = f"{RESULTS}/logs"
 RUNTIME = EXPERIMENT.runtime
@@ -114,19 +124,29 @@ def extraction_threads(_wildcards):
     return RUNTIME.threads or workflow.cores or 4
 
 
+def extraction_split(wildcards):
+    """Parts of an extraction, and the note of it that its packing leaves."""
+    model, corpus = wildcards.model, wildcards.corpus
+    keys = [f"models/{model}/fetch", f"corpora/{corpus}/build"]
+    keys += [f"{stage}/{model}/{corpus}" for stage in ("sequences", "signals")]
+    work = Path(f"{RESULTS}/signals/{model}/.{corpus}.work")
+    return split_of(work, [canonical(SLICES[key]) for key in keys], RUNTIME.shards)
+
+
 def extraction_shards(wildcards):
     """Parts that must be there before signals are packed; none where one job does it all."""
-    if RUNTIME.shards == 1:
-        return []
+    count, _ = extraction_split(wildcards)
     folder = f"{RESULTS}/signals/{wildcards.model}/.{wildcards.corpus}.shards"
-    return [f"{folder}/{n}-of-{RUNTIME.shards}.done" for n in range(RUNTIME.shards)]
+    return [f"{folder}/{n}-of-{count}.done" for n in range(count)] if count > 1 else []
 
 
 def need(stage, key, *chunk):
     """A resource of a job, told from the sizes of its model; more with every attempt."""
     tell = {
-        "extract": lambda w, threads: NEEDS.extraction(w.model, w.corpus, threads),
-        "pack": lambda w, threads: NEEDS.packing(w.model, w.corpus, threads),
+        "extract": lambda w, threads: NEEDS.extraction(w.model, w.corpus, threads, int(w.of)),
+        "pack": lambda w, threads: NEEDS.packing(
+            w.model, w.corpus, threads, extraction_split(w)[0]
+        ),
         "measure": lambda w, threads: NEEDS.measuring(w.model, w.corpus, [w.protocol]),
         "settings": lambda w, threads: NEEDS.measuring(w.model, *chunk),
         "nulls": lambda w, threads: NEEDS.nulls(w.model, w.corpus, w.protocol),

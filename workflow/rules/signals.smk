@@ -55,9 +55,10 @@ rule extract_signals:
         gpu=need("pack", "gpu"),
         device=RUNTIME.device,
         batch_tokens=RUNTIME.batch_tokens,
+        split=lambda wildcards: extraction_split(wildcards)[1],
     params:
         work=f"{RESULTS}/signals/{{model}}/.{{corpus}}.work",
     message:
         "Extract signals of {wildcards.model} on {wildcards.corpus} ({resources.mem_mb} MB, {resources.runtime} min, {threads} threads, {resources.gpu} GPU)"
     shell:
-        "python -m attention_wavelets extract-signals --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --out {output.signals:q} --work {params.work:q} --device {resources.device} --batch-tokens {resources.batch_tokens} --gpus {resources.gpu} --threads {threads} --log {log:q}"
+        "python -m attention_wavelets extract-signals --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --out {output.signals:q} --work {params.work:q} --split {resources.split} --device {resources.device} --batch-tokens {resources.batch_tokens} --gpus {resources.gpu} --threads {threads} --log {log:q}"

@@ -97,21 +97,21 @@ class Needs:
         self.facts = facts
         self._nulls = {(c.model, c.corpus, c.protocol): c for c in null_cells(experiment)}
 
-    def extraction(self, model: str, corpus: str, threads: int) -> Need:
-        """Of one shard, run on a card where the settings ask for one, else on `threads`."""
+    def extraction(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
+        """Of one of `shards`, on a card where the settings ask for one, else on `threads`."""
         runtime = self.experiment.runtime
         gpus = 0 if runtime.device == "cpu" else runtime.gpus
         sizes = sizes_of(self.experiment, model, self.facts)
         if sizes is None:
             return Need(_UNKNOWN_MIB, _UNKNOWN_MINUTES, gpus)
         rate = _CARD if gpus else _CORE * threads
-        minutes = extraction_minutes(sizes, self.passes(corpus), rate) / runtime.shards
+        minutes = extraction_minutes(sizes, self.passes(corpus), rate) / shards
         return Need(self.memory(model, corpus, sizes), _minutes(minutes), gpus)
 
-    def packing(self, model: str, corpus: str, threads: int) -> Need:
+    def packing(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
         """Of extract_signals: the extraction itself, or what is left once all shards are done."""
-        found = self.extraction(model, corpus, threads)
-        return found if self.experiment.runtime.shards == 1 else replace(found, gpu=0)
+        found = self.extraction(model, corpus, threads, shards)
+        return found if shards == 1 else replace(found, gpu=0)
 
     def memory(self, model: str, corpus: str, sizes: Sizes) -> int:
         """MiB of memory of an extraction on the processor, which a card's weights pass through."""

@@ -24,6 +24,7 @@ import numpy as np
 from attention_wavelets.config.slices import canonical
 from attention_wavelets.config.sources import code_digest
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.shards import SPLIT_FILE
 from attention_wavelets.store.arrays import (
     Group,
     Variable,
@@ -31,7 +32,7 @@ from attention_wavelets.store.arrays import (
     read_attributes,
     write_store,
 )
-from attention_wavelets.store.atomic import read_json, replacing, write_json
+from attention_wavelets.store.atomic import read_json, replacing, write_json, write_text
 from attention_wavelets.store.sequences import read_sequences
 
 if TYPE_CHECKING:
@@ -66,14 +67,18 @@ class _Piece:
             start, stop = map(int, path.stem.split("-"))
             yield start, stop, path
 
-    def missing(self, count: int) -> np.ndarray:
-        """Boolean per sequence: not computed yet."""
-        left = np.ones(count, dtype=bool)
+    def missing(self, count: int, own: range) -> np.ndarray:
+        """Boolean per sequence: of `own` and not computed yet.
+
+        A damaged batch is removed by the job that holds its first sequence: another one could take
+        away what that job has just computed again.
+        """
+        left = np.isin(np.arange(count), own)
         for start, stop, path in self.shards():
             if _whole(path):
                 left[start:stop] = False
-            else:
-                path.unlink()
+            elif start in own:
+                path.unlink(missing_ok=True)
         return left
 
     def save(self, start: int, batch: Batch) -> None:
@@ -122,6 +127,7 @@ def extract_signals(
     device: str = "auto",
     batch_tokens: int = 1024,
     progress: bool = True,
+    split: str | None = None,
 ) -> None:
     """Write the signal store of one model and corpus.
 
@@ -135,6 +141,8 @@ def extract_signals(
         Store of token ids, store to write, folder for finished batches.
     device, batch_tokens, progress
         Where and how fast; they change no number beyond the rounding of float32.
+    split
+        Note for later plans, of how many shards the batches are.
     """
     with _alone(work, ".lock"):
         job = _plan(config, manifest, sequences, work)
@@ -152,6 +160,8 @@ def extract_signals(
         }
         write_store(out, groups, _attributes(config, manifest, sequences, work))
         _keep(out, work)
+        if split is not None:
+            write_text(work / SPLIT_FILE, split)
 
 
 def extract_shard(
@@ -201,11 +211,8 @@ class _Job:
     def missing(self, piece: _Piece) -> np.ndarray:
         """Boolean per sequence: of this job and not computed yet."""
         count = len(self.tokens[piece.condition]["ids"])
-        left = piece.missing(count)
         number, of = self.shard
-        left[: count * number // of] = False
-        left[count * (number + 1) // of :] = False
-        return left
+        return piece.missing(count, range(count * number // of, count * (number + 1) // of))
 
     @property
     def notes(self) -> Path:
