@@ -37,9 +37,11 @@ RESULTS = f"results/{RUN}" if RUN else "results"
 
 
 def architecture_facts(model):
-    """What the manifest of a fetched model says, else None."""
-    manifest = Path(f"{RESULTS}/models/{model}/manifest.json")
-    return json.loads(manifest.read_text())["facts"] if manifest.is_file() else None
+    """What the manifest of a fetched model says; None before, or if it is damaged."""
+    try:
+        return json.loads(Path(f"{RESULTS}/models/{model}/manifest.json").read_text())["facts"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 NEEDS = Needs(EXPERIMENT, architecture_facts)
