@@ -32,6 +32,7 @@ bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/inference.py --size full
 	$(BIN)/python benchmarks/stages.py
+	$(BIN)/python benchmarks/plan.py
 
 # Simulations with a known truth, for minutes; docs/calibration.md explains the tables.
 # A first look: make calibrate ARGS='--simulations 200 --engine 50'
