@@ -267,7 +267,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 13
+    assert len(found) == 17
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"
