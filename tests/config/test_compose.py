@@ -108,11 +108,10 @@ ONE_LINERS = {
     "allowed here: dpi, font_size, formats, width",
     "figur.dpi=3": f"override: unknown key 'figur.dpi'; did you mean 'figure'? {ROOT_KEYS}",
     "study=quikstart": "override: unknown study 'quikstart'; did you mean 'quickstart'? "
-    "allowed: protocol_sweep, quickstart, scale_decay",
+    f"allowed: {', '.join(options(CONF, 'study'))}",
     "figure=pretty": "override: unknown figure 'pretty'; allowed: default",
     "corpus.enwiki-97.sequences.count=8": "override: unknown corpus 'enwiki-97'; "
-    "did you mean 'enwiki-96'? allowed: enwiki-256, enwiki-96, sweep-128, sweep-256, sweep-96, "
-    "sweep-96-special",
+    f"did you mean 'enwiki-96'? allowed: {', '.join(options(CONF, 'corpus'))}",
     "corpus.enwiki-96.sequences.cout=8": "conf/corpus/enwiki-96.yaml: unknown key "
     "'sequences.cout'; did you mean 'count'? allowed here: count, max_per_document, "
     "min_documents, seed, special_tokens, tokens",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from attention_wavelets.config.compose import options
 from helpers.tiny_study import CLAIMS, MODELS, ROOT, Project
 
 # Snakemake plans settings files by need; what is promised is about everything else.
@@ -210,7 +211,7 @@ def test_the_two_ways_of_config_agree(tiny_project: Project):
         (
             "study=tin",
             "unknown study 'tin'; did you mean 'tiny'? "
-            "allowed: protocol_sweep, quickstart, scale_decay, tiny",
+            f"allowed: {', '.join(sorted([*options(ROOT / 'conf', 'study'), 'tiny']))}",
         ),
         ("hydra=study=tiny figure.dpii=3", "unknown key 'figure.dpii'; did you mean 'figure.dpi'?"),
         ("hydra=study=tiny figure.dpi=3", "dpi: input should be greater than or equal to 50"),
@@ -266,7 +267,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 13
+    assert len(found) == 17
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"

@@ -20,6 +20,7 @@ MODELS = {
     "paper": 18,
     "pythia_scaling": 16,
     "training": 7,
+    "training_small": 28,
     "position_encoding": 12,
     "languages": 6,
 }
@@ -73,6 +74,33 @@ def test_the_dense_grid_of_training_is_one_override(project: Project):
     # Steps 1 and 2 have the weights of step 0, and the study leaves them out.
     assert plan["fetch_model"] == 152
     assert plan["audit_checkpoints"] == 1
+
+
+def test_claims_on_training_find_their_checkpoints_in_a_study():
+    dense = "model.pythia-6.9b-steps.checkpoints=all"
+    studies = {
+        study: compose([f"study={study}", *changes], ROOT / "conf")
+        for study, *changes in (("training", dense), ("training_small",))
+    }
+    carried = {"training": set(), "training_small": set()}
+    for study, experiment in studies.items():
+        steps = Counter(
+            experiment.model[name].source.repository
+            for names in experiment.families.values()
+            for name in names
+        )
+        for name, claim in experiment.claim.items():
+            asked = claim.models.checkpoints_of
+            if asked and all(steps[repository] >= claim.models.at_least for repository in asked):
+                carried[study].add(name)
+    assert carried == {"training": {"H18", "H20"}, "training_small": {"H19", "R02"}}
+    shuffled = {
+        fact
+        for entry in studies["training_small"].study.facts
+        if "shuffled" in entry.conditions
+        for fact in entry.facts
+    }
+    assert "rotary_usage" in shuffled, "the control of R02"
 
 
 def test_a_wikipedia_of_the_hub_or_of_a_dump_takes_the_place_of_a_corpus(project: Project):
