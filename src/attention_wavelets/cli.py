@@ -210,12 +210,15 @@ def _add_fetch_model(commands: Any) -> None:
             None if base is None else Model.model_validate(base),
             config["lock"],
             arguments.disk_quota,
+            weights=not arguments.without_weights,
         )
         write_json(arguments.out, manifest)
 
     parser = _stage(commands, "fetch-model", run, "Fetch one model, write its manifest.", "model")
     _files(parser, "out")
     _add_quota(parser)
+    later = "leave a hub model's weights to fetch-weights"
+    parser.add_argument("--without-weights", action="store_true", help=later)
 
 
 def _add_quota(parser: argparse.ArgumentParser) -> None:
@@ -232,10 +235,12 @@ def _add_fetch_weights(commands: Any) -> None:
 
         manifest = read_json(arguments.manifest)
         restore_weights(manifest, arguments.disk_quota)
-        write_json(arguments.out, {"on_disk": manifest["revision"]})
+        after = None if arguments.after == "none" else arguments.after
+        write_json(arguments.out, {"on_disk": manifest["revision"], "after": after})
 
-    parser = _command(commands, "fetch-weights", run, "Fetch evicted weights of a model again.")
+    parser = _command(commands, "fetch-weights", run, "Fetch a hub model's weights.")
     _files(parser, "manifest", "out")
+    parser.add_argument("--after", default="none", help="the model whose weights had to go first")
     _add_quota(parser)
     parser.add_argument("--log", type=Path, help="log file")
 
@@ -246,12 +251,17 @@ def _add_evict_weights(commands: Any) -> None:
         from attention_wavelets.store.atomic import read_json, write_json
 
         manifest = read_json(arguments.manifest)
+        # A study that kept its weights until now has no note of them.
+        note = read_json(arguments.there) if arguments.there.is_file() else {"after": None}
         freed = evict_weights(manifest)
-        write_json(arguments.out, {"evicted": manifest["revision"], "bytes": freed})
+        # Before the note on it, so that a job that is killed between the two runs again.
+        arguments.there.unlink(missing_ok=True)
+        facts = {"evicted": manifest["revision"], "bytes": freed, "after": note["after"]}
+        write_json(arguments.out, facts)
 
     text = "Remove a model's weights from the hub cache; they are fetched again when needed."
     parser = _command(commands, "evict-weights", run, text)
-    _files(parser, "manifest", "out")
+    _files(parser, "manifest", "there", "out")
     parser.add_argument("--log", type=Path, help="log file")
 
 
@@ -693,11 +703,14 @@ def _add_audit_checkpoints(commands: Any) -> None:
 
         config = _slice(arguments, "models/{model}/audit")
         sources = [HubSource.model_validate(source) for source in config["sources"]]
-        refuse_new(audit_checkpoints(sources), config["name"])
-        write_json(arguments.out, {"compared": [source.revision for source in sources]})
+        asked = sources if arguments.ask == "hub" else []
+        refuse_new(audit_checkpoints(asked), config["name"])
+        write_json(arguments.out, {"compared": [source.revision for source in asked]})
 
     text = "Refuse checkpoints of one model whose files are not what their names say."
-    _files(_stage(commands, "audit-checkpoints", run, text, "model"), "out")
+    parser = _stage(commands, "audit-checkpoints", run, text, "model")
+    _files(parser, "out")
+    parser.add_argument("--ask", choices=("hub", "nobody"), default="hub")
 
 
 def _add_cluster_check(commands: Any) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -72,6 +75,13 @@ def run(hub: Any, inputs: Path, folder: Path, keep: bool) -> Run:
     project.yaml("study/tiny").write_text(yaml.safe_dump(study), encoding="utf-8")
     project.change("runtime/default", "checkpoints_on_disk: 2", "checkpoints_on_disk: 1")
     env = hub.environment(folder)
+    done, most = watched(project, env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Run(project, env, most)
+
+
+def watched(project: Project, env: dict[str, str]) -> tuple[subprocess.CompletedProcess[str], int]:
+    """A run of the workflow, and the most revisions that were on the disk at a time."""
     most, over = [0], threading.Event()
 
     def watch() -> None:
@@ -83,8 +93,7 @@ def run(hub: Any, inputs: Path, folder: Path, keep: bool) -> Run:
     done = project.snakemake(**env)
     over.set()
     thread.join()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return Run(project, env, most[0])
+    return done, most[0]
 
 
 @pytest.fixture(scope="module")
@@ -126,10 +135,78 @@ def test_a_new_condition_fetches_the_weights_again(hub: Any, evicted: Run, tmp_p
     assert len(plan["fetch_weights"]) == len(plan["evict_weights"]) == len(STEPS)
     assert "fetch_model" not in plan
     before = len(hub.asked(f"GET /tiny/run/resolve/.*{WEIGHTS}"))
-    done = project.snakemake(**evicted.env)
+    done, most = watched(project, evicted.env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(hub.asked(f"GET /tiny/run/resolve/.*{WEIGHTS}")) - before == len(STEPS)
     assert evicted.on_disk() == 0
+    assert most == 1
+    assert project.plan() == {}
+
+
+def test_what_keeps_weights_on_the_disk_runs_nothing_again(evicted: Run, kept: Run, tmp_path: Path):
+    for setting in ("checkpoints_on_disk=2", "audit=false", "disk_quota_gib=9"):
+        assert evicted.project.plan_with(f"runtime.{setting}") == {}
+    for run, old, new in ((evicted, "false", "true"), (kept, "true", "false")):
+        project = run.project.copy(tmp_path / new)
+        project.change("model/run", f"keep_weights: {old}", f"keep_weights: {new}")
+        # Weights that need no longer stay may go; that is all.
+        assert set(project.plan()) == ({"evict_weights"} if new == "false" else set())
+
+
+def test_a_checkpoint_less_or_more_fetches_no_other(evicted: Run, tmp_path: Path):
+    project = evicted.project.copy(tmp_path / "project")
+    project.change("model/run", "- 1\n", "")
+    assert not {"fetch_weights", "extract_signals"} & set(project.plan())
+    # Of a step that was never there the fetch is planned, and of no other.
+    project.change("model/run", "- 0\n", "- 0\n- 1\n- 7\n")
+    plan = project.plan()
+    assert plan["fetch_weights"] == {"Fetch the weights of run-step7"}
+    assert plan["extract_signals"] == {"Extract signals of run-step7 on tiny"}
+
+
+def test_models_with_the_same_weights_keep_them_for_one_another(
+    hub: Any, evicted: Run, tmp_path: Path
+):
+    project = evicted.project.copy(tmp_path / "project")
+    source = {"kind": "hub", "repository": "tiny/run", "revision": "step0"}
+    model = {"label": "Again", "licence": "MIT", "source": source, "dtype": "bfloat16"}
+    project.yaml("model/again").write_text(yaml.safe_dump(model), encoding="utf-8")
+    project.change("study/tiny", "- run\n", "- run\n- again\n")
+    assert "evict_weights" not in project.plan()
+    project.yaml("model/again").write_text(yaml.safe_dump(model | {"keep_weights": False}))
+    assert project.plan()["evict_weights"] == {
+        "Evict the weights of run-step0",
+        "Evict the weights of again",
+    }
+
+
+def test_a_manifest_is_the_same_whether_or_not_the_weights_were_fetched(
+    hub: Any, evicted: Run, tmp_path: Path
+):
+    made = {}
+    for way in ((), ("--without-weights",)):
+        env, out = hub.environment(tmp_path / f"cache{len(way)}"), tmp_path / f"{len(way)}.json"
+        command = ("fetch-model", "--model", "run-step1", *way, "--out", str(out), "study=tiny")
+        done = evicted.project.cli(*command, **env)
+        assert done.returncode == 0, done.stderr
+        made[_on_disk(Path(env["HF_HUB_CACHE"]))] = out.read_text(encoding="utf-8")
+    assert made[0] == made[1]
+
+
+def test_weights_that_changed_on_the_hub_are_not_taken(hub: Any, evicted: Run, tmp_path: Path):
+    path = evicted.project.results / "models/run-step0/manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    entry = next(e for e in manifest["files"] if e["name"] == WEIGHTS)
+    entry["sha256"] = "0" * 64
+    other = tmp_path / "manifest.json"
+    other.write_text(json.dumps(manifest), encoding="utf-8")
+    done = evicted.project.cli(
+        *("fetch-weights", "--manifest", str(other), "--out", str(tmp_path / "there.json")),
+        **hub.environment(tmp_path / "cache"),
+    )
+    assert done.returncode == 1
+    assert "not those that the manifest names" in done.stderr
+    assert not (tmp_path / "there.json").exists()
 
 
 def fetch(project: Project, env: dict[str, str], out: Path, *options: str) -> str:
@@ -153,9 +230,6 @@ def test_a_quota_stops_a_download_before_it_starts(hub: Any, evicted: Run, tmp_p
 
 
 def test_a_disk_without_room_stops_it_too(hub: Any, evicted: Run, tmp_path: Path):
-    import os
-    import subprocess
-
     if os.geteuid() != 0:
         pytest.skip("not root: no small file system can be mounted")
     disk = tmp_path / "disk"

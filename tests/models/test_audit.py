@@ -36,6 +36,16 @@ def two(first: str, second: str) -> dict[str, tuple[int, str | None]]:
             {"step0": one("a"), "step9": one("z"), "main": one("z")}, {}, id="main is the last step"
         ),
         pytest.param(
+            {"step1": one("z"), "step9": one("a"), "main": one("z")},
+            {"step1": "the weights are those of main"},
+            id="the final weights under another step",
+        ),
+        pytest.param(
+            {"step1": two("y", "b"), "step9": two("c", "d"), "main": two("y", "z")},
+            {"step1": f"{SHARDS[0]} is that of main"},
+            id="a shard of the final weights",
+        ),
+        pytest.param(
             {"step0": two("a", "b"), "step1": two("c", "d"), "step2": two("a", "e")},
             {
                 "step0": f"{SHARDS[0]} is that of step2",
@@ -142,4 +152,25 @@ def test_a_later_audit_fetches_nothing_again(training: Project):
     plan = training.plan()
     assert plan["audit_checkpoints"] == {"Audit the checkpoints of run"}
     assert len(plan["fetch_model"]) == 4
-    assert "audit_checkpoints" not in training.plan_with("runtime.audit=false")
+
+
+def test_a_machine_without_a_network_goes_on_without_the_audit(
+    hub: Any, training: Project, tmp_path: Path
+):
+    out, config = tmp_path / "audited.json", training.results / "models/run/audit.json"
+    done = training.snakemake("--until", "audit_checkpoints", HF_HUB_OFFLINE="1")
+    assert done.returncode != 0
+    assert config.is_file()
+    command = ("audit-checkpoints", "--config", str(config), "--out", str(out), "--ask", "nobody")
+    done = training.cli(*command, HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert yaml.safe_load(out.read_text()) == {"compared": []}
+
+
+def test_a_step_with_the_final_weights_is_found_where_the_study_lacks_the_last_one(
+    hub: Any, training: Project, tmp_path: Path
+):
+    hub.add("tiny/run", {SINGLE: b"c" * 1000, "config.json": b"{}"}, branch="main")
+    done = training.cli("audit", "study=tiny", **hub.environment(tmp_path))
+    assert "tiny/run at step2: the weights are those of main" in done.stdout
+    assert "main:" not in done.stdout

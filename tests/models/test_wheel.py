@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
 import zipfile
 from pathlib import Path
 
@@ -110,3 +112,19 @@ def test_files_of_a_wheel_are_picked_by_pattern(index):
     assert list(fetch_files(_source(), "*.txt").paths) == ["aw_toy/data/text.txt"]
     with pytest.raises(PipelineError, match="no file matches"):
         fetch_files(_source(), "*.parquet")
+
+
+def test_a_disk_without_room_is_one_line_and_leaves_nothing(index, cache):
+    if os.geteuid() != 0:
+        pytest.skip("not root: no small file system can be mounted")
+    cache.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(cache)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no small file system can be mounted: {done.stderr.strip()}")
+    try:
+        with pytest.raises(PipelineError, match=r"0\.0 MiB to fetch, 0\.0 MiB free on the disk of"):
+            fetch_wheel(_source())
+        assert _left(cache) == []
+    finally:
+        subprocess.run(["umount", str(cache)], check=True)

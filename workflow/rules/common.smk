@@ -20,6 +20,7 @@ try:
     from attention_wavelets.resources.jobs import Needs, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of
+    from attention_wavelets.resources.waits import noted_waits, waits
 except ImportError as error:
     raise WorkflowError(
         f"{error}; install the package first: pip install -c constraints.txt -e ."
@@ -93,32 +94,54 @@ FAMILY = {model: name for name, models in EXPERIMENT.families.items() for model 
 
 def audited(wildcards):
     """What must be there before a checkpoint is fetched; a later audit fetches nothing again."""
-    if wildcards.model not in FAMILY or not RUNTIME.audit:
+    if wildcards.model not in FAMILY:
         return []
     return ancient(f"{RESULTS}/models/{FAMILY[wildcards.model]}/audited.json")
 
 
+# Models with the same weights, such as two types of one revision: they come and go together.
+SHARING = {}
+for name in EXPERIMENT.study.models:
+    SHARING.setdefault(canonical(EXPERIMENT.model[name].source.model_dump()), []).append(name)
+SHARING = {name: names for names in SHARING.values() for name in names}
+
 # Models whose weights leave the disk again, in the order in which they are fetched.
-EVICTED = [m for m in EXPERIMENT.study.models if not EXPERIMENT.model[m].keep_weights]
+EVICTED = [
+    name
+    for name in EXPERIMENT.study.models
+    if not any(EXPERIMENT.model[other].keep_weights for other in SHARING[name])
+]
+WAITS = waits(
+    EXPERIMENT.study.models,
+    EVICTED,
+    noted_waits(Path(f"{RESULTS}/models"), EXPERIMENT.study.models),
+    RUNTIME.checkpoints_on_disk,
+)
 
 
 def weights_of(wildcards):
-    """What an extraction needs besides the manifest: weights that are not kept must be there."""
-    model = wildcards.model
-    return f"{RESULTS}/models/{model}/weights.json" if model in EVICTED else []
+    """Weights that an extraction needs; once they were used they may go."""
+    if EXPERIMENT.model[wildcards.model].source.kind != "hub":
+        return []
+    return ancient(f"{RESULTS}/models/{wildcards.model}/weights.json")
 
 
 def room(wildcards):
-    """What must be gone before a model is fetched whose weights are not kept."""
-    before = EVICTED.index(wildcards.model) if wildcards.model in EVICTED else 0
-    before -= RUNTIME.checkpoints_on_disk
-    return ancient(f"{RESULTS}/models/{EVICTED[before]}/evicted.json") if before >= 0 else []
+    """What must be gone before weights are fetched that are not kept."""
+    before = WAITS[wildcards.model]
+    note = f"{RESULTS}/models/{before}/evicted.json"
+    # Of a model that is kept by now, or of another study, the note may be there or not.
+    return ancient(note) if before in EVICTED or Path(note).is_file() else []
 
 
 def signals_of_model(wildcards):
-    """Every signal store of a model."""
+    """Every signal store made with the weights of a model."""
     corpora = dict.fromkeys(cell.corpus for cell in EXPERIMENT.study.measurements)
-    return expand(f"{RESULTS}/signals/{wildcards.model}/{{corpus}}.zarr.zip", corpus=corpora)
+    return expand(
+        f"{RESULTS}/signals/{{model}}/{{corpus}}.zarr.zip",
+        model=SHARING[wildcards.model],
+        corpus=corpora,
+    )
 
 
 def extraction_threads(_wildcards):

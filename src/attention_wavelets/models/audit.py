@@ -28,7 +28,7 @@ Listing = Mapping[str, tuple[int, str | None]]
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.safetensors$")
 # Checkpoints of one run are of one size; headers may differ by a little.
 _SIZE_TOLERANCE = 0.01
-# Its weights are those of the last step, as they should be.
+# Its weights should be those of the last step, and of no other.
 _MAIN = "main"
 
 
@@ -58,7 +58,14 @@ def audit_checkpoints(sources: Sequence[HubSource]) -> list[Finding]:
     for repository in dict.fromkeys(source.repository for source in sources):
         own = [source for source in sources if source.repository == repository]
         listings = {source.revision: list_files(source) for source in own}
-        found += compare_listings(repository, listings)
+        final = own[0].model_copy(update={"revision": _MAIN})
+        # To tell a step that has the final weights, where the study does not take the last one.
+        beside = {} if _MAIN in listings else {_MAIN: list_files(final)}
+        found += [
+            finding
+            for finding in compare_listings(repository, {**listings, **beside})
+            if finding.revision in listings
+        ]
     return found
 
 
@@ -70,7 +77,8 @@ def compare_listings(repository: str, listings: Mapping[str, Listing | None]) ->
     repository
         Whose they are.
     listings
-        Revision -> all its files, or None where there is no such revision.
+        Revision -> all its files, or None where there is no such revision. Of `main` the step with
+        the highest number may have the weights, and no other.
 
     Returns
     -------
@@ -80,12 +88,13 @@ def compare_listings(repository: str, listings: Mapping[str, Listing | None]) ->
     weights = {r: _weights(listing) for r, listing in listings.items() if listing is not None}
     sizes = Counter(sum(size for size, _ in files.values()) for files in weights.values() if files)
     usual = sizes.most_common(1)[0][0] if sizes else 0
+    last = max(weights, key=_step, default="")
     found = []
     for revision, listing in listings.items():
         if listing is None:
             text: str | None = "there is no such revision"
         else:
-            text = _fault(revision, listing, weights, usual)
+            text = _fault(revision, listing, weights, usual, last)
         if text is not None:
             found.append(Finding(repository, revision, text))
     return found
@@ -113,7 +122,7 @@ def _weights(listing: Listing) -> Listing:
 
 
 def _fault(
-    revision: str, listing: Listing, weights: Mapping[str, Listing], usual: int
+    revision: str, listing: Listing, weights: Mapping[str, Listing], usual: int, last: str
 ) -> str | None:
     own = weights[revision]
     if not own:
@@ -121,7 +130,8 @@ def _fault(
         return "there are pickled weights only" if pickled else "there are no weights"
     if lost := _lost_shard(own):
         return f"{lost} is missing"
-    others = {other: files for other, files in weights.items() if other not in (revision, _MAIN)}
+    apart = (revision, _MAIN) if revision == last else (revision,)
+    others = {other: files for other, files in weights.items() if other not in apart}
     if revision != _MAIN:
         same = [other for other, files in others.items() if _digests(files) == _digests(own)]
         if same:
@@ -134,6 +144,11 @@ def _fault(
     if abs(size - usual) > _SIZE_TOLERANCE * usual:
         return f"{size} bytes of weights, other revisions have {usual}"
     return None
+
+
+def _step(revision: str) -> int:
+    found = re.search(r"step(\d+)", revision)
+    return int(found[1]) if found else -1
 
 
 def _digests(files: Listing) -> dict[str, str | None]:

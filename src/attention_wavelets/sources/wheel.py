@@ -15,6 +15,7 @@ from attention_wavelets.config.schema import WheelSource
 from attention_wavelets.errors import PipelineError, nearest
 from attention_wavelets.sources.cache import cache_folder, fetching, sha256_of
 from attention_wavelets.sources.fetched import Fetched
+from attention_wavelets.sources.room import refuse_full
 from attention_wavelets.store.atomic import replacing
 
 __all__ = ["fetch_wheel", "wheel_paths"]
@@ -115,6 +116,14 @@ def _unpack(source: WheelSource, wheel: Path, paths: dict[str, Path]) -> None:
     try:
         with zipfile.ZipFile(wheel) as archive:
             names = archive.namelist()
+            # pip says no size beforehand; the members are what is large, and what stays.
+            refuse_full(
+                sum(archive.getinfo(name).file_size for name in source.files if name in names),
+                cache_folder() / "wheels",
+                None,
+                _named(source),
+                "ATTENTION_WAVELETS_CACHE",
+            )
             for member, sha in source.files.items():
                 # Exact names only: no path of the archive decides where anything is written.
                 if member not in names:
