@@ -109,7 +109,7 @@ def _masses(batch: Batch) -> dict[str, np.ndarray]:
 
 
 def _whole(path: Path) -> bool:
-    """Whether a shard's checksums hold; a damaged one is computed again."""
+    """Whether the checksums of a batch or a store hold; a damaged one is computed again."""
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.testzip() is None
@@ -353,7 +353,8 @@ def _piece(
 
 def _finished(store: Path, pieces: list[_Piece]) -> frozenset[_Piece]:
     """Pieces that the store of an earlier run holds unchanged."""
-    if not store.is_file():
+    # The output is another name of the same bytes: what damaged the one damaged the other.
+    if not store.is_file() or not _whole(store):
         return frozenset()
     try:
         groups = read_attributes(store)["groups"]
