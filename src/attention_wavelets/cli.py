@@ -251,6 +251,7 @@ def _add_evict_weights(commands: Any) -> None:
 
     text = "Remove a model's weights from the hub cache; they are fetched again when needed."
     parser = _command(commands, "evict-weights", run, text)
+    parser.set_defaults(offline=True)
     _files(parser, "manifest", "out")
     parser.add_argument("--log", type=Path, help="log file")
 
@@ -367,6 +368,7 @@ def _add_measure_settings(commands: Any) -> None:
 
     text = "Measure the signals of one model and corpus under several protocols."
     parser = _command(commands, "measure-settings", run, text)
+    parser.set_defaults(offline=True)
     _files(parser, "signals")
     for name in ("configs", "heads", "layers", "model-tables", "pairs"):
         parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
