@@ -261,6 +261,7 @@ def _add_evict_weights(commands: Any) -> None:
 
     text = "Remove a model's weights from the hub cache; they are fetched again when needed."
     parser = _command(commands, "evict-weights", run, text)
+    parser.set_defaults(offline=True)
     _files(parser, "manifest", "there", "out")
     parser.add_argument("--log", type=Path, help="log file")
 
@@ -377,6 +378,7 @@ def _add_measure_settings(commands: Any) -> None:
 
     text = "Measure the signals of one model and corpus under several protocols."
     parser = _command(commands, "measure-settings", run, text)
+    parser.set_defaults(offline=True)
     _files(parser, "signals")
     for name in ("configs", "heads", "layers", "model-tables", "pairs"):
         parser.add_argument(f"--{name}", type=Path, nargs="+", required=True)
@@ -715,20 +717,24 @@ def _add_audit_checkpoints(commands: Any) -> None:
 
 def _add_cluster_check(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
-        from attention_wavelets.cluster import check_cluster, orphans, read_profile
-        from attention_wavelets.sources.cache import cache_folder
+        from attention_wavelets.cluster import check_cluster, orphans, read_profile, run_in
 
         here = Path.cwd()
         if arguments.orphans:
             if left := orphans(here):
                 jobs = " ".join(job for job, _ in left)
+                process = run_in(here)
                 raise PipelineError(
-                    f"{len(left)} jobs of a killed run still work here ({left[0][1]})",
+                    f"a run goes on here (process {process}), with {len(left)} jobs"
+                    if process
+                    else f"{len(left)} jobs of a killed run still work here ({left[0][1]})",
                     str(here),
-                    f"wait for them, or: scancel {jobs}",
+                    "wait for it" if process else f"wait for them, or: scancel {jobs}",
                 )
             return
-        found = check_cluster(read_profile(arguments.profile), here, cache_folder())
+        profile = read_profile(arguments.profile)
+        requests = _largest(arguments, profile) if arguments.overrides else []
+        found = check_cluster(profile, here, _caches(), requests)
         _say("\n".join(finding.line() for finding in found))
         if problems := sum(finding.level == "problem" for finding in found):
             raise PipelineError(
@@ -742,3 +748,25 @@ def _add_cluster_check(commands: Any) -> None:
     default = Path("workflow/profiles/slurm")
     parser.add_argument("--profile", type=Path, default=default, help=f"default {default}")
     parser.add_argument("--orphans", action="store_true", help="only jobs of a killed run")
+    _add_overrides(parser)
+
+
+def _largest(arguments: Arguments, profile: dict[str, Any]) -> list[Any]:
+    """The largest jobs of the study that the overrides choose."""
+    from attention_wavelets.cluster import threads_of
+    from attention_wavelets.config.compose import compose, default_conf
+    from attention_wavelets.resources.jobs import Needs
+    from attention_wavelets.resources.largest import largest_requests
+
+    experiment = compose(arguments.overrides, arguments.conf or default_conf())
+    needs = Needs(experiment, lambda _model: None)
+    return largest_requests(needs, lambda rule: threads_of(profile, rule))
+
+
+def _caches() -> dict[str, Path]:
+    """Folders outside of the working folder that jobs read."""
+    from huggingface_hub import constants
+
+    from attention_wavelets.sources.cache import cache_folder
+
+    return {"cache of downloads": cache_folder(), "cache of the hub": Path(constants.HF_HUB_CACHE)}

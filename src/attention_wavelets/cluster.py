@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -14,8 +14,17 @@ from typing import Any, Literal
 import yaml
 
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.largest import Request
+from attention_wavelets.slurm import ask, flags, minutes_of, partitions, refusal
 
-__all__ = ["Finding", "check_cluster", "orphans", "read_profile"]
+__all__ = [
+    "Finding",
+    "check_cluster",
+    "orphans",
+    "read_profile",
+    "run_in",
+    "threads_of",
+]
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -23,7 +32,6 @@ Level = Literal["ok", "warning", "problem"]
 _GPU_RULES = ("extract_signals", "extract_shard")
 # Seconds a finished job must stay in squeue's sight for the plugin to see it.
 _MIN_JOB_AGE = 120
-_TIMEOUT = 60
 # File systems that other machines see; of others that cannot be told.
 _NETWORK = ("nfs", "lustre", "gpfs", "beegfs", "ceph", "cifs", "afs", "fuse", "orangefs", "panfs")
 
@@ -56,35 +64,47 @@ def read_profile(folder: Path) -> dict[str, Any]:
     raise PipelineError("no profile.yaml here", str(folder), "give the folder of a profile")
 
 
-def check_cluster(profile: Mapping[str, Any], here: Path, cache: Path) -> list[Finding]:
+def threads_of(profile: Mapping[str, Any], rule: str) -> int:
+    """Cores that a profile gives to a job of a rule."""
+    return int(_resources(profile.get("set-threads")).get(rule, 1))
+
+
+def check_cluster(
+    profile: Mapping[str, Any],
+    here: Path,
+    folders: Mapping[str, Path],
+    requests: Sequence[Request] = (),
+) -> list[Finding]:
     """Look at everything that can be looked at without submitting a job.
 
     Parameters
     ----------
     profile
         What `read_profile` returned.
-    here, cache
-        Folder that Snakemake is started in, and that of downloads.
+    here
+        Folder that Snakemake is started in.
+    folders
+        Others that the nodes must see, by what they are.
+    requests
+        The largest of a study's jobs; without them, a job of each kind as the profile has it.
     """
     lost = [name for name in ("sbatch", "squeue", "sinfo", "scontrol") if not shutil.which(name)]
     if lost:
         todo = "run this on a machine of the cluster, or load its SLURM module"
         return [Finding("problem", f"not on PATH: {', '.join(lost)}", todo)]
-    if not _answers():
+    if " UP" not in ask("scontrol", "ping").stdout:
         return [Finding("problem", "the cluster does not answer (scontrol ping)", "ask its admins")]
     found = [Finding("ok", "SLURM answers")]
-    for check in (_executor, _status_command, _requests, _job_age, _interpreter):
-        found += check(profile)
-    found += _shared(here, "working folder")
-    found += _shared(cache, "cache of downloads")
-    found += [
-        Finding(
-            "problem",
-            f"job {job} of a killed run still works here ({comment})",
-            f"wait for it, or: scancel {job}",
-        )
-        for job, comment in orphans(here)
-    ]
+    found += _executor(profile)
+    found += _status_command(profile)
+    found += _partitions(profile)
+    found += _requests(profile, requests)
+    found += _job_age(profile)
+    python = Path(sys.executable)
+    seen = {"working folder": here, f"interpreter {python}": python.parent, **folders}
+    for what, folder in seen.items():
+        found += _shared(folder, what)
+    found += _left_over(here)
     return found
 
 
@@ -94,7 +114,7 @@ def orphans(here: Path) -> list[tuple[str, str]]:
     While a run goes on they are its own; once it was killed nobody waits for them, and a new run
     would do their work beside them.
     """
-    done = _run("squeue", "--noheader", "--me", "--format=%A|%Z|%k")
+    done = ask("squeue", "--noheader", "--me", "--format=%A|%Z|%k")
     rows = [line.split("|", 2) for line in done.stdout.splitlines() if line.count("|") >= 2]
     return [
         (job, comment)
@@ -103,17 +123,43 @@ def orphans(here: Path) -> list[tuple[str, str]]:
     ]
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(
-            command, capture_output=True, text=True, check=False, timeout=_TIMEOUT
+def run_in(here: Path) -> int | None:
+    """Process of a Snakemake at work in this folder on this machine; None if there is none.
+
+    Neither one that started this process nor one inside a job counts.
+    """
+    parents, pid = set(), os.getpid()
+    while pid > 1:
+        parents.add(pid)
+        try:
+            pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            break
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            folder = (process / "cwd").readlink()
+        except OSError:
+            continue
+        started = any(Path(os.fsdecode(word)).name == "snakemake" for word in words[:4])
+        # A job's own Snakemake is told which jobs it is for.
+        inside = b"--target-jobs" in words
+        if started and not inside and folder == here.resolve() and int(process.name) not in parents:
+            return int(process.name)
+    return None
+
+
+def _left_over(here: Path) -> Iterator[Finding]:
+    jobs = orphans(here)
+    if jobs and (process := run_in(here)):
+        yield Finding(
+            "ok", f"a run goes on here (process {process}), {len(jobs)} jobs in the queue"
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return subprocess.CompletedProcess(command, 1, "", str(error))
-
-
-def _answers() -> bool:
-    return " UP" in _run("scontrol", "ping").stdout
+        return
+    for job, comment in jobs:
+        text = f"job {job} of a killed run still works here ({comment})"
+        todo = f"wait for it, or: scancel {job} (unless its run goes on, on another machine)"
+        yield Finding("problem", text, todo)
 
 
 def _executor(profile: Mapping[str, Any]) -> Iterator[Finding]:
@@ -124,7 +170,7 @@ def _executor(profile: Mapping[str, Any]) -> Iterator[Finding]:
 def _status_command(profile: Mapping[str, Any]) -> Iterator[Finding]:
     """With sacct and without accounting the plugin forgets its jobs and waits for ever."""
     chosen = profile.get("slurm-status-command", "sacct")
-    accounting = shutil.which("sacct") and _run("sacct", "-X", "-n").returncode == 0
+    accounting = shutil.which("sacct") and ask("sacct", "-X", "-n").returncode == 0
     if chosen == "squeue":
         yield Finding("ok", "jobs are watched with squeue")
     elif not accounting:
@@ -135,14 +181,53 @@ def _status_command(profile: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("warning", text, "set slurm-status-command: squeue")
 
 
-def _requests(profile: Mapping[str, Any]) -> Iterator[Finding]:
-    """A job of each kind as the profile would send it; sbatch tests it and submits nothing."""
-    usual = _resources(profile.get("default-resources", {}))
-    yield from _test("a job without a GPU", usual)
-    of_rules = profile.get("set-resources", {}) or {}
-    for rule in _GPU_RULES:
-        own = _resources(of_rules.get(rule, {})) if isinstance(of_rules, Mapping) else {}
-        yield from _test(f"a job of {rule}", {"gpu": 1, **usual, **own})
+def _partitions(profile: Mapping[str, Any]) -> Iterator[Finding]:
+    """Partitions whose jobs would wait: sbatch takes requests for those that are down."""
+    known = partitions()
+    usual = _resources(profile.get("default-resources")).get("slurm_partition")
+    own = _resources(profile.get("set-resources"))
+    asked = [usual, *(_resources(values).get("slurm_partition") for values in own.values())]
+    # SLURM takes a list of partitions as "any of them".
+    names = [name for one in asked if one for name in str(one).split(",")]
+    if not usual:
+        names += [name for name, partition in known.items() if partition.default]
+    for name in dict.fromkeys(names):
+        if name not in known:
+            todo = f"write one of {', '.join(known)} into the profile"
+            yield Finding("problem", f"there is no partition {name}", todo)
+        elif not known[name].up:
+            text = f"partition {name} is closed: its jobs would wait until it opens"
+            yield Finding("problem", text, f"ask its admins (sinfo -p {name}), or take another")
+        elif known[name].closed == known[name].nodes:
+            text = f"no node of partition {name} takes a job (down or drained)"
+            yield Finding("problem", text, f"see why: sinfo -R -p {name}")
+        else:
+            count = known[name].nodes - known[name].closed
+            yield Finding("ok", f"partition {name} is up, with nodes that take jobs: {count}")
+
+
+def _requests(profile: Mapping[str, Any], requests: Sequence[Request]) -> Iterator[Finding]:
+    """Jobs as the profile would send them; sbatch tests them and submits nothing."""
+    usual = _resources(profile.get("default-resources"))
+    of_rules = _resources(profile.get("set-resources"))
+    if not requests:
+        yield from _test("a job without a GPU", usual, 1)
+        for rule in _GPU_RULES:
+            resources = {"gpu": 1, **usual, **_resources(of_rules.get(rule))}
+            yield from _test(f"a job of {rule}", resources, threads_of(profile, rule))
+    for request in requests:
+        own, threads = _resources(of_rules.get(request.rule)), threads_of(profile, request.rule)
+        what = f"{request.rule} of {request.of}"
+        found = list(_test(what, {**usual, **vars(request.need), **own}, threads))
+        yield from found
+        if found[0].level != "ok":
+            continue
+        last = 1 + int(profile.get("retries", 0))
+        more = {**usual, **vars(request.need.grown(last)), **own}
+        for finding in _test(what, more, threads):
+            if finding.level == "problem":
+                text = f"attempt {last} of it fails: {finding.text}"
+                yield Finding("warning", text, "only if those before run out of memory or time")
 
 
 def _resources(given: Any) -> dict[str, Any]:
@@ -153,54 +238,38 @@ def _resources(given: Any) -> dict[str, Any]:
     return {key: value.strip("\"'") for key, _, value in pairs}
 
 
-def _test(what: str, resources: Mapping[str, Any]) -> Iterator[Finding]:
-    words = _request(resources)
-    done = _run("sbatch", "--test-only", *words, "--wrap", "true")
+def _test(what: str, resources: Mapping[str, Any], threads: int) -> Iterator[Finding]:
+    words = flags(resources, threads)
     asked = " ".join(words)
-    if done.returncode == 0:
-        yield Finding("ok", f"{what} would be accepted ({asked})")
-        return
-    said = (done.stderr or done.stdout).strip().splitlines() or ["no reason is given"]
-    reason = re.sub(r"^(sbatch: error: |allocation failure: )+", "", said[-1])
     todo = "change the profile; `sinfo -o '%P %a %l %G'` has partitions, limits and GPUs"
-    yield Finding("problem", f"{what} would be refused ({asked}): {reason}", todo)
-
-
-def _request(resources: Mapping[str, Any]) -> list[str]:
-    """The flags of sbatch that the plugin makes of resources."""
-    words = []
-    flags = {"slurm_partition": "--partition", "slurm_account": "--account", "qos": "--qos"}
-    words += [f"{flag}={resources[key]}" for key, flag in flags.items() if resources.get(key)]
-    if str(resources.get("mem_mb", "")).isdigit():
-        words.append(f"--mem={resources['mem_mb']}")
-    if str(resources.get("runtime", "")).isdigit():
-        words.append(f"--time={resources['runtime']}")
-    if resources.get("gres"):
-        words.append(f"--gres={resources['gres']}")
-    if gpus := int(resources.get("gpu") or 0):
-        model = resources.get("gpu_model")
-        words.append(f"--gpus={model}:{gpus}" if model else f"--gpus={gpus}")
-    return words
+    if (reason := refusal(words)) is not None:
+        yield Finding("problem", f"{what} would be refused ({asked}): {reason}", todo)
+        return
+    # Sites that do not enforce the limits of partitions take the job and never start it.
+    known = partitions()
+    named = str(resources.get("slurm_partition") or "").split(",")
+    limits = [p.minutes for p in known.values() if p.name in named or (named == [""] and p.default)]
+    minutes = minutes_of(resources.get("runtime")) or 0
+    if limits and minutes > max(limits):
+        text = f"{what} would wait for ever ({asked}): its partition ends jobs at {max(limits):g}"
+        yield Finding("problem", f"{text} minutes", todo)
+    else:
+        yield Finding("ok", f"{what} would be accepted ({asked})")
 
 
 def _job_age(_profile: Mapping[str, Any]) -> Iterator[Finding]:
-    match = re.search(r"MinJobAge\s*=\s*(\d+)", _run("scontrol", "show", "config").stdout)
+    match = re.search(r"MinJobAge\s*=\s*(\d+)", ask("scontrol", "show", "config").stdout)
     if match and int(match[1]) < _MIN_JOB_AGE:
         text = f"finished jobs leave squeue after {match[1]} s, sooner than they are looked for"
         todo = "set slurm-init-seconds-before-status-checks to a third of that"
         yield Finding("warning", text, todo)
 
 
-def _interpreter(_profile: Mapping[str, Any]) -> Iterator[Finding]:
-    python = Path(sys.executable)
-    yield from _shared(python.parent, f"interpreter {python}")
-
-
 def _shared(folder: Path, what: str) -> Iterator[Finding]:
     """Whether other machines see a folder, as far as the type of its file system tells."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
-    kind = _run("stat", "--file-system", "--format=%T", str(folder)).stdout.strip()
+    kind = ask("stat", "--file-system", "--format=%T", str(folder)).stdout.strip()
     if any(kind.startswith(name) for name in _NETWORK):
         yield Finding("ok", f"{what}: on a network file system ({kind})")
     elif kind in ("tmpfs", "ramfs"):

@@ -6,6 +6,7 @@ as it does real ones, and no program can compute on them. Needs root and Debian'
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -13,9 +14,11 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "sacct", "slurmdbd", "mariadbd")
 PROCESSORS, GPUS = ("c1", "c2"), ("g1",)
@@ -23,6 +26,7 @@ PROCESSORS, GPUS = ("c1", "c2"), ("g1",)
 ETC = Path("/etc/slurm")
 MARK = "# throw-away cluster of the tests"
 MUNGE = Path("/run/munge")
+LOCK = Path("/run/lock/attention-wavelets-slurm")
 PORT = 26817
 REAPER = Path(__file__).parent / "reaper.py"
 
@@ -59,14 +63,6 @@ def _running(pid: int) -> bool:
     return "State:\tZ" not in status and "State:\tX" not in status
 
 
-def _wait(what: str, ready: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > end:
-            raise RuntimeError(f"no {what} after {seconds:.0f} s")
-        time.sleep(0.2)
-
-
 @dataclass
 class Cluster:
     """The daemons and their folder; `accounting` adds slurmdbd and a MariaDB of its own."""
@@ -74,9 +70,11 @@ class Cluster:
     root: Path
     accounting: bool
     started: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    lock: IO[str] | None = None
 
     def up(self) -> None:
         """Bring everything up and wait until all nodes are idle."""
+        self._alone()
         for name in ("log", "run", "state"):
             (self.root / name).mkdir(parents=True, exist_ok=True)
         self.root.chmod(0o755)
@@ -87,15 +85,52 @@ class Cluster:
         self.controller_up()
         for node in (*PROCESSORS, *GPUS):
             self.node_up(node)
-        _wait("idle nodes", lambda: set(self.states().values()) == {"idle"})
+        self._wait("idle nodes", lambda: set(self.states().values()) == {"idle"})
 
     def down(self) -> None:
         """Stop everything and remove the files outside of the folder."""
+        if self.lock is None:
+            return
         _call("scancel", "--user=root", check=False)
         for name in reversed(list(self.started)):
             self._stop(name)
         for name in ("slurm.conf", "gres.conf", "slurmdbd.conf"):
             (ETC / name).unlink(missing_ok=True)
+        self.lock.close()
+        self.lock = None
+
+    @contextmanager
+    def without_accounting(self) -> Iterator[None]:
+        """As a site without slurmdbd is, for a while; nothing may be in the queue."""
+        self._account(False)
+        try:
+            yield
+        finally:
+            self._account(True)
+
+    @contextmanager
+    def set(self, what: str, name: str, *values: str) -> Iterator[None]:
+        """`scontrol update` of a partition or node, taken back at the end."""
+        back = {"partition": ("state=up",), "nodename": ("state=resume",)}[what]
+        _call("scontrol", "update", f"{what}={name}", *values)
+        try:
+            yield
+        finally:
+            _call("scontrol", "update", f"{what}={name}", *back)
+
+    @contextmanager
+    def configured(self, old: str, new: str) -> Iterator[None]:
+        """Another line of slurm.conf, for a while."""
+        conf = ETC / "slurm.conf"
+        before = conf.read_text()
+        assert old in before
+        conf.write_text(before.replace(old, new))
+        _call("scontrol", "reconfigure")
+        try:
+            yield
+        finally:
+            conf.write_text(before)
+            _call("scontrol", "reconfigure")
 
     def states(self) -> dict[str, str]:
         """Node -> its state, such as idle, mixed or down."""
@@ -105,7 +140,7 @@ class Cluster:
     def controller_up(self) -> None:
         """Start slurmctld."""
         self._start("slurmctld", "slurmctld", "-D")
-        _wait("slurmctld", lambda: "UP" in _call("scontrol", "ping", check=False))
+        self._wait("slurmctld", lambda: "UP" in _call("scontrol", "ping", check=False))
 
     def controller_down(self) -> None:
         """Stop slurmctld; the jobs go on."""
@@ -147,6 +182,33 @@ class Cluster:
         """Ids of the jobs of a rule that wait or run; the accounting names them once they ended."""
         rows = (x.split("|") for x in _call("squeue", "-h", "-o", "%A|%k").splitlines())
         return [job for job, comment in rows if name in comment]
+
+    def _account(self, accounting: bool) -> None:
+        self.controller_down()
+        self.accounting = accounting
+        self._write_conf()
+        self.controller_up()
+        self._wait("idle nodes", lambda: set(self.states().values()) == {"idle"})
+
+    def _alone(self) -> None:
+        """One cluster at a time: there is one place for its settings."""
+        if self.lock is None:
+            lock = LOCK.open("w")
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.close()
+                raise RuntimeError("other tests on this machine have their cluster up") from None
+            self.lock = lock
+
+    def _wait(self, what: str, ready: Callable[[], bool], seconds: float = 60) -> None:
+        end = time.monotonic() + seconds
+        while not ready():
+            if time.monotonic() > end:
+                logs = sorted((self.root / "log").glob("*.log"))
+                last = [f"{x.name}: {x.read_text(errors='replace')[-600:]}" for x in logs]
+                raise RuntimeError("\n".join([f"no {what} after {seconds:.0f} s", *last]))
+            time.sleep(0.2)
 
     def _start(self, name: str, program: str, *arguments: str) -> None:
         found = _program(program)
@@ -191,7 +253,7 @@ class Cluster:
             *(f"--pid-file={run}/munged.pid", f"--log-file={log}/munged-own.log"),
             f"--seed-file={run}/munged.seed",
         )
-        _wait("munge", lambda: bool(_call("munge", "-n", check=False)))
+        self._wait("munge", lambda: bool(_call("munge", "-n", check=False)))
 
     def _database_up(self) -> None:
         data, sockets = self.root / "state/mysql", self.root / "run/mysql"
@@ -213,7 +275,7 @@ class Cluster:
             *("--innodb-flush-log-at-trx-commit=0", "--innodb-lock-wait-timeout=900"),
         )
         client = ("mariadb", "--no-defaults", f"--socket={socket_file}", "-e")
-        _wait("MariaDB", lambda: bool(_call(*client, "select 1", check=False)))
+        self._wait("MariaDB", lambda: bool(_call(*client, "select 1", check=False)))
         _call(
             *client,
             "create database if not exists slurm_acct_db;"
@@ -221,7 +283,7 @@ class Cluster:
             "grant all on slurm_acct_db.* to slurm@127.0.0.1",
         )
         self._start("slurmdbd", "slurmdbd", "-D")
-        _wait("slurmdbd", lambda: _accounts())
+        self._wait("slurmdbd", _accounts)
         for words in (
             ("cluster", "tests"),
             ("account", "tests", "Cluster=tests", "Description=tests", "Organization=tests"),

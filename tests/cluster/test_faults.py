@@ -5,6 +5,7 @@ The jobs only sleep (small.smk): what is tested is the profile and SLURM, not th
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import signal
@@ -51,7 +52,13 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stderr=log,
         text=True,
         start_new_session=True,
+        preexec_fn=_end_with_the_tests,
     )
+
+
+def _end_with_the_tests() -> None:
+    """Tests that fail or are killed leave no Snakemake that waits for a cluster which is gone."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
 
 
 def said(folder: Path) -> str:
@@ -164,6 +171,10 @@ def test_jobs_of_a_killed_run_are_found_and_not_run_twice(cluster: Any, tmp_path
     profile(tmp_path)
     killed = start(tmp_path, "orphan")
     wait("orphan", lambda: len(lines(tmp_path / "orphan.starts")) == 1)
+    # While the run goes on its jobs are no orphans, and nobody is told to cancel them.
+    going_on = check(tmp_path, "--orphans").stderr
+    assert f"a run goes on here (process {killed.pid}), with 1 jobs" in going_on
+    assert "scancel" not in going_on
     os.killpg(killed.pid, signal.SIGKILL)
     killed.wait()
     found = check(tmp_path, "--orphans")

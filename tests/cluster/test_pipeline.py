@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from attention_wavelets.store.arrays import read_attributes
-from helpers.tiny_study import MODELS, Project
+from helpers.tiny_study import MODELS, Project, make_project
 
 FAST = ("--slurm-init-seconds-before-status-checks=2", "--max-status-checks-per-second=1")
 FAST += ("--latency-wait=10",)
@@ -58,8 +58,6 @@ def submitted(
     cluster: Any, finished: Project, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Project, str]:
     """The tiny study run through SLURM, and what Snakemake said."""
-    from helpers.tiny_study import make_project
-
     inputs = Path(
         yaml.safe_load(finished.yaml("model/tiny-llama").read_text())["source"]["path"]
     ).parent
@@ -152,3 +150,57 @@ def test_many_settings_are_few_jobs(submitted, cluster: Any, tmp_path: Path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert all((project.folder / target).is_file() for target in targets)
     assert len(cluster.jobs("rule_measure_settings")) - before == 1
+
+
+# The quickstart's small model beside its untrained twin, on few texts.
+REDUCED = {
+    "title": "Reduced quickstart",
+    "models": ["minilm-l6", "minilm-l6-untrained-s0"],
+    "measurements": [
+        {
+            "corpus": "enwiki-96",
+            "conditions": ["full", "half"],
+            "probes": ["received"],
+            "protocol": "paper",
+        }
+    ],
+    "headline": {"corpus": "enwiki-96", "protocol": "paper"},
+    "figures": ["band_shares"],
+}
+FEW = "corpus.enwiki-96.sequences.count=12 corpus.enwiki-96.sequences.min_documents=12"
+
+
+def reduced_quickstart(folder: Path, inputs: Path) -> Project:
+    project = make_project(folder, inputs)
+    project.yaml("study/reduced").write_text(yaml.safe_dump(REDUCED), encoding="utf-8")
+    return project
+
+
+def tables(project: Project) -> dict[str, Path]:
+    found = [x for end in ("parquet", "csv") for x in project.results.rglob(f"*.{end}")]
+    return {str(path.relative_to(project.results)): path for path in sorted(found)}
+
+
+def test_a_reduced_quickstart_gives_the_tables_of_a_local_run(
+    cluster: Any, minilm_manifest: Any, tiny_inputs: Path, tmp_path: Path
+):
+    """Real weights and text, as a new user's first study on a cluster."""
+    chosen = ("--config", f"hydra=study=reduced {FEW}")
+    local = reduced_quickstart(tmp_path / "local", tiny_inputs)
+    done = local.snakemake(*chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    sent = reduced_quickstart(tmp_path / "sent", tiny_inputs)
+    done = submit(sent, *chosen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert tables(sent).keys() == tables(local).keys()
+    assert len(tables(sent)) >= 2 * 4 + 6
+    for name, path in tables(sent).items():
+        pd.testing.assert_frame_equal(
+            read(path),
+            read(tables(local)[name]),
+            check_exact=False,
+            rtol=TOLERANCE,
+            atol=TOLERANCE,
+            obj=name,
+        )
+    assert (sent.results / "studies/reduced/report.html").is_file()
