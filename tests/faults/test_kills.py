@@ -21,7 +21,7 @@ import yaml
 from helpers.tiny_study import MODELS, Project, make_project
 
 # Which file of a run, counted as they appear, is the last before the kill.
-MOMENTS = sorted(random.Random(20261125).sample(range(2, 40), 3))
+MOMENTS = sorted(random.Random(20261125).sample(range(2, 40), 2))
 TABLES = [
     *(
         f"measures/{model}/tiny/paper/{table}.parquet"

@@ -26,18 +26,36 @@ COUNT = 16
 CORPUS = "enwiki-96"
 
 
+# A process starts with the peak of the one it was forked from, so a small one stands between.
+MEASURE = """
+import resource, subprocess, sys
+code = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(code)
+"""
+
+
 def peak(command: str, **options: object) -> int:
     """Bytes that one process of the command line had resident at most."""
     words = [f"--{key.replace('_', '-')}={value}" for key, value in options.items()]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "attention_wavelets", command, *words],
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            MEASURE,
+            sys.executable,
+            "-m",
+            "attention_wavelets",
+            command,
+            *words,
+        ],
         env={**os.environ, "OMP_NUM_THREADS": "2"},
-        stderr=subprocess.PIPE,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, process.stderr.read().decode()
-    process.stderr.close()
-    return usage.ru_maxrss * 1024
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout) * 1024
 
 
 class Run:
