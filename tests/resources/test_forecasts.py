@@ -22,6 +22,8 @@ from helpers.tiny_study import ROOT
 
 # A forecast may ask for so many times what a job really takes.
 LOOSE = 3
+# The two Snakemake processes that a cluster counts to a job, 180 MiB each.
+SNAKEMAKE = 360 * MIB
 COUNT = 16
 CORPUS = "enwiki-96"
 
@@ -122,12 +124,14 @@ def run(smollm2_manifest, tmp_path_factory) -> Run:
 
 def test_memory_of_an_extraction_is_forecast_from_above(run: Run):
     forecast = run.needs.memory(run.name, CORPUS, run.sizes) * MIB
-    assert run.extraction <= forecast <= LOOSE * run.extraction
+    taken = run.extraction + SNAKEMAKE
+    assert taken <= forecast <= LOOSE * taken
 
 
 def test_memory_of_measuring_is_forecast_from_above(run: Run):
     forecast = run.needs.measuring(run.name, CORPUS, ["paper"]).mem_mb * MIB
-    assert run.measuring <= forecast <= LOOSE * run.measuring
+    taken = run.measuring + SNAKEMAKE
+    assert taken <= forecast <= LOOSE * taken
 
 
 def test_a_signal_store_is_as_large_as_forecast(run: Run):
