@@ -117,6 +117,7 @@ class Cluster:
             yield
         finally:
             _call("scontrol", "update", f"{what}={name}", *back)
+            self._wait("idle nodes", lambda: set(self.states().values()) == {"idle"})
 
     @contextmanager
     def configured(self, old: str, new: str) -> Iterator[None]:

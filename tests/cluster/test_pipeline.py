@@ -123,11 +123,9 @@ def test_a_run_that_must_have_cuda_fails_without_it(submitted, tmp_path: Path):
     # Without batches and store there is something to compute.
     for work in project.results.glob("signals/*/.tiny.work"):
         shutil.rmtree(work)
-    done = submit(
-        project,
-        *("--retries=0", "--forcerun", "extract_signals", "--until", "extract_signals"),
-        *("--config", "hydra=study=tiny runtime.device=cuda"),
-    )
+    store = "results/signals/tiny-llama/tiny.zarr.zip"
+    device = ("--config", "hydra=study=tiny runtime.device=cuda")
+    done = submit(project, store, "--retries=0", "--forcerun", store, *device)
     assert done.returncode != 0
     assert "runtime.device=cuda: no CUDA device is visible" in done.stdout + done.stderr
 
@@ -137,15 +135,15 @@ def test_many_settings_are_few_jobs(submitted, cluster: Any, tmp_path: Path):
     study = yaml.safe_load(project.yaml("study/tiny").read_text(encoding="utf-8"))
     study["measurements"][0]["vary"] = {
         "spectrum.window": ["hann_periodic", "none"],
-        "spectrum.nfft": ["length", "twice_length", "four_times_length"],
+        "spectrum.nfft": ["next_power_of_two", "length", "twice_length"],
     }
     project.yaml("study/tiny").write_text(yaml.safe_dump(study), encoding="utf-8")
     before = len(cluster.jobs("rule_measure_settings"))
-    targets = [
-        f"results/measures/tiny-llama/tiny/paper{window}.nfft-{nfft}/heads.parquet"
-        for window in ("", ".window-none")
-        for nfft in ("length", "twice_length", "four_times_length")
+    names = ["paper.window-none"]
+    names += [
+        f"paper.nfft-{n}{w}" for n in ("length", "twice_length") for w in ("", ".window-none")
     ]
+    targets = [f"results/measures/tiny-llama/tiny/{name}/heads.parquet" for name in names]
     done = submit(project, *targets)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all((project.folder / target).is_file() for target in targets)
