@@ -20,10 +20,11 @@ run: $(VENV)/run.stamp
 	$(BIN)/snakemake --cores all $(ARGS) --config study=$(STUDY)
 	@$(BIN)/attention-wavelets summary results/studies/$(STUDY)
 
+# One test to a core, four at most: each may hold a model of 0.5 GB. One file: ARGS=tests/config/test_fuzz.py
 test: $(VENV)/test.stamp
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
-# A SLURM of its own on the loopback device; its absence is a failure here, and a skip in `make test`.
+# A SLURM of its own on the loopback device, so one test at a time; `make test` skips these.
 test-cluster: $(VENV)/test.stamp
 	REQUIRE_SLURM=1 $(BIN)/python -m pytest tests/cluster $(ARGS)
 

@@ -30,5 +30,6 @@ rule all:
 
 # A run that was killed leaves jobs in the queue; a second run would do their work beside them.
 onstart:
+    handle_in_a_thread(signal.SIGTERM)
     if workflow.executor_plugin.name == "slurm":
         shell("python -m attention_wavelets cluster-check --orphans")

@@ -1,7 +1,8 @@
 """What planning costs: parse and dry run of three studies, a job's overhead, bytes on disk.
 
 `make bench` prints it. Every dry run is a process of its own, as a user's is; the best of some
-rounds counts. Not a test; numbers depend on the machine.
+rounds counts. Where SLURM answers, its jobs are measured too. Not a test; numbers depend on the
+machine.
 """
 
 from __future__ import annotations
@@ -98,6 +99,21 @@ def overhead(folder: Path, *profile: str) -> float:
     return (run(JOBS) - start) / (JOBS - 1)
 
 
+def cluster_profile(folder: Path) -> Path | None:
+    """The project's profile without what names its rules; None where no SLURM answers."""
+    answers = (
+        shutil.which("squeue")
+        and not subprocess.run(["squeue", "-h"], capture_output=True, check=False).returncode
+    )
+    if not answers:
+        return None
+    own = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.yaml").read_text("utf-8"))
+    kept = {k: v for k, v in own.items() if k not in ("quiet", "set-resources", "set-threads")}
+    folder.mkdir()
+    (folder / "profile.yaml").write_text(yaml.safe_dump(kept), encoding="utf-8")
+    return folder
+
+
 def disk(results: Path) -> pd.DataFrame:
     """MiB of a run by model (rows) and stage (columns)."""
     rows = [
@@ -128,8 +144,11 @@ def main() -> None:
         folder = Path(temporary)
         print(plans(project(folder), arguments.rounds).to_string(index=False))
         local = overhead(folder / "local", "--cores", "2")
-    print(f"\none job on this machine, beyond its command: {local:.2f} s (2 at a time)\n")
-    print("MiB on disk")
+        print(f"\none job on this machine, beyond its command: {local:.2f} s (2 at a time)")
+        if profile := cluster_profile(folder / "profile"):
+            on_slurm = overhead(folder / "slurm", "--profile", str(profile))
+            print(f"one job on SLURM, beyond its command: {on_slurm:.2f} s (50 at a time)")
+    print("\nMiB on disk")
     print(disk(arguments.results).round(1).to_string())
 
 

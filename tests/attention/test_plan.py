@@ -70,9 +70,9 @@ def test_real_lack_of_memory_halves_the_batch_and_the_run_goes_on():
         torch.set_num_threads(1)
         used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + 400 * 2**20,) * 2)
-        one = lambda count: float(torch.ones(count * 50 * 2**20 // 4).sum())
+        one = lambda count: float(torch.ones(count * 60 * 2**20 // 4).sum())
         result, count = with_less_memory(one, 32)
-        print(count, result == count * 50 * 2**18)
+        print(count, result == count * 60 * 2**18)
         try:
             with_less_memory(lambda count: torch.ones(2**30), 4)
         except PipelineError as error:

@@ -31,7 +31,10 @@ def _slurm() -> Any:
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """A running SLURM with accounting; a skip without one, or a failure if REQUIRE_SLURM=1."""
+    """A running SLURM with accounting; a skip without one or among parallel tests, or a failure
+    if REQUIRE_SLURM=1."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        pytest.skip("one SLURM at a time: make test-cluster")
     slurm = _slurm()
     if why := slurm.why_not():
         if os.environ.get("REQUIRE_SLURM") == "1":

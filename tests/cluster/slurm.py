@@ -2,6 +2,8 @@
 
 The GPUs are stand-ins (device files that exist everywhere): SLURM counts, assigns and limits them
 as it does real ones, and no program can compute on them. Needs root and Debian's packages.
+
+`python tests/cluster/slurm.py COMMAND...` runs a command while one is up.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -387,3 +390,21 @@ def _name_this_host(host: str) -> None:
     if not found.startswith("127."):
         with Path("/etc/hosts").open("a") as hosts:
             hosts.write(f"127.0.0.1 {host}\n")
+
+
+def main() -> None:
+    """Run the command line's command with a cluster up; its exit status is ours."""
+    if why := why_not():
+        raise SystemExit(f"error: {why}")
+    with tempfile.TemporaryDirectory(prefix="slurm-") as folder:
+        cluster = Cluster(Path(folder), accounting=False)
+        try:
+            cluster.up()
+            status = subprocess.run(sys.argv[1:], check=False).returncode
+        finally:
+            cluster.down()
+    raise SystemExit(status)
+
+
+if __name__ == "__main__":
+    main()

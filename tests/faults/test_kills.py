@@ -6,6 +6,7 @@ with `--rerun-incomplete`, which both profiles have set.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
@@ -15,13 +16,16 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 import yaml
 
 from helpers.tiny_study import MODELS, Project, make_project
 
-# Which file of a run, counted as they appear, is the last before the kill.
-MOMENTS = sorted(random.Random(20261125).sample(range(2, 40), 2))
+# Which file of a run, counted as they appear, is the last before a kill: 20 moments, in two runs
+# that are killed and taken up again ten times each. A whole run makes 66 files, the last 19
+# at once.
+MOMENTS = [sorted(random.Random(20261125 + run).sample(range(2, 48), 10)) for run in range(2)]
 TABLES = [
     *(
         f"measures/{model}/tiny/paper/{table}.parquet"
@@ -58,9 +62,9 @@ def fresh(finished: Project, folder: Path) -> Project:
     return make_project(folder / "project", Path(source["path"]).parent)
 
 
-def started(project: Project) -> subprocess.Popen[bytes]:
+def started(project: Project, *arguments: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "snakemake", "--cores", "2", "--config", "study=tiny"],
+        [sys.executable, "-m", "snakemake", "--cores", "2", *arguments, "--config", "study=tiny"],
         cwd=project.folder,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stdout=subprocess.DEVNULL,
@@ -81,42 +85,66 @@ def rerun(project: Project) -> str:
     return done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_after_the_whole_run_was_killed_only_lost_work_is_done_again(
-    finished: Project, tmp_path: Path, moment: int
+def kill(running: subprocess.Popen[bytes], what: str) -> None:
+    """kill -9 of the whole run, of Snakemake alone, or of one of its jobs."""
+    if what == "run":
+        os.killpg(running.pid, signal.SIGKILL)
+    elif what == "main":
+        running.kill()
+    else:
+        while running.poll() is None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                jobs = [
+                    process
+                    for process in psutil.Process(running.pid).children(recursive=True)
+                    if "attention_wavelets" in process.cmdline()
+                ]
+                if jobs:
+                    jobs[-1].kill()
+                    break
+            time.sleep(0.005)
+    running.wait(120)
+
+
+@pytest.mark.parametrize("run", range(len(MOMENTS)))
+def test_a_run_that_is_killed_again_and_again_does_only_lost_work_again(
+    finished: Project, tmp_path: Path, run: int
 ):
     project = fresh(finished, tmp_path)
-    running = started(project)
-    wait_for_files(project, moment, running)
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    before = outputs(project)
-    # Snakemake says which of the two it needs, by what the kill has left.
-    refused = project.snakemake()
-    said = refused.stdout + refused.stderr
-    assert refused.returncode == 0 or "--unlock" in said or "--rerun-incomplete" in said
-    assert project.snakemake("--unlock").returncode == 0
-    kept = {path: os.stat(path).st_mtime_ns for path in before & outputs(project)}
+    kept: dict[str, int] = {}
+    for number, moment in enumerate(MOMENTS[run]):
+        running = started(project, "--rerun-incomplete")
+        wait_for_files(project, moment, running)
+        done_again = [path for path, when in kept.items() if os.stat(path).st_mtime_ns != when]
+        # Two jobs ran side by side, and one may have ended as the kill came.
+        assert len({os.path.dirname(path) for path in done_again}) <= 3, done_again
+        what = ("run", "job", "main")[number % 3]
+        kill(running, what)
+        if what != "job":
+            # Snakemake says which of the two it needs, by what the kill has left.
+            refused = project.snakemake("-n")
+            said = refused.stdout + refused.stderr
+            assert refused.returncode == 0 or "--unlock" in said or "--rerun-incomplete" in said
+            assert project.snakemake("--unlock").returncode == 0
+        # Jobs that outlive their Snakemake go on, and what they write is no loss.
+        kept = (
+            {path: os.stat(path).st_mtime_ns for path in outputs(project)} if what != "main" else {}
+        )
     rerun(project)
     same_tables(project, finished)
-    again = [path for path, when in kept.items() if os.stat(path).st_mtime_ns != when]
-    # Two jobs ran side by side, and one may have ended as the kill came.
-    rules = {os.path.dirname(path) for path in again}
-    assert len(rules) <= 3, again
     assert not list(project.results.rglob("*.part*"))
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_a_run_that_is_stopped_leaves_nothing_half_written(
-    finished: Project, tmp_path: Path, how: signal.Signals
-):
+def test_a_run_that_is_stopped_leaves_nothing_half_written(finished: Project, tmp_path: Path):
     project = fresh(finished, tmp_path)
-    running = started(project)
-    wait_for_files(project, 12, running)
-    os.killpg(running.pid, how)
-    running.wait(180)
-    assert running.returncode != 0
-    assert not list(project.results.rglob("*.part*"))
+    # After a few files jobs are being chosen, which lasts longest while many are ready.
+    for how, moment in ((signal.SIGTERM, 3), (signal.SIGTERM, 12), (signal.SIGINT, 24)):
+        running = started(project, "--rerun-incomplete")
+        wait_for_files(project, moment, running)
+        os.killpg(running.pid, how)
+        running.wait(180)
+        assert running.returncode != 0
+        assert not list(project.results.rglob("*.part*"))
     rerun(project)
     same_tables(project, finished)
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,7 @@ try:
     from attention_wavelets.config.sources import stage_sources
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
+    from attention_wavelets.interrupts import handle_in_a_thread
     from attention_wavelets.resources.jobs import Needs, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of

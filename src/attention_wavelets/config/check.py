@@ -13,6 +13,8 @@ from attention_wavelets.errors import PipelineError, nearest
 __all__ = ["check"]
 
 Checked = TypeVar("Checked", bound=BaseModel)
+# Whole numbers up to here are exact as floats, which forecasts and tables make of them.
+LARGEST = 2**53
 
 
 def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Checked:
@@ -32,6 +34,7 @@ def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Check
     PipelineError
         Naming the file, the key, the rule, the value received and the allowed values.
     """
+    _refuse_huge(values, "", where)
     try:
         return schema.model_validate(values)
     except ValidationError as error:
@@ -41,6 +44,18 @@ def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Check
         )
         more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
         raise PipelineError(_sentence(schema, details[0]) + more, where) from None
+
+
+def _refuse_huge(value: Any, key: str, where: str) -> None:
+    if isinstance(value, Mapping):
+        for name, inside in value.items():
+            _refuse_huge(inside, _below(key, str(name)), where)
+    elif isinstance(value, list):
+        for inside in value:
+            _refuse_huge(inside, key, where)
+    elif isinstance(value, int) and abs(value) > LARGEST:
+        digits = len(str(abs(value)))
+        raise PipelineError(f"{key}: a number of {digits} digits", where, "correct it")
 
 
 def _sentence(schema: type[BaseModel], detail: ErrorDetails) -> str:

@@ -108,7 +108,8 @@ class Architecture(Strict):
     """Sizes known before any file is fetched: what a job will need is told from them.
 
     They are the keys of the same name among the facts of a manifest; `stored` is the type of the
-    weights in the files, where it is another than that of the forward pass.
+    weights in the files, where it is another than that of the forward pass. `model_type` matters
+    for families whose attention is read layer by layer, which takes more memory.
     """
 
     parameters: Count
@@ -119,6 +120,7 @@ class Architecture(Strict):
     vocabulary_size: Count
     rotary_frequencies: Count | None = None
     stored: Dtype | Literal["int4"] | None = None
+    model_type: str | None = None
 
 
 class Steps(Strict):

@@ -50,6 +50,7 @@ class Sizes:
             head_size=known.head_size,
             hidden_size=known.hidden_size,
             stored=BYTES[known.stored or dtype],
+            hooked=known.model_type in HOOKED,
         )
 
     @classmethod
