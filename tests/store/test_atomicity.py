@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -199,6 +201,35 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path: Path):
         first.write_text("1")
         second.write_text("2")
     assert names(tmp_path) == ["a.json"]
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from attention_wavelets.store.atomic import folder_beside, replacing
+
+path = Path(sys.argv[1])
+with folder_beside(path) as folder, replacing(path) as partial:
+    (folder / "a").write_text("half")
+    partial.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_writer_has_left_goes_when_the_file_is_written_again(tmp_path: Path):
+    path = tmp_path / "a.zarr.zip"
+    other = tmp_path / ".a.zarr.00000000-1-00000000.part.zip"
+    other.write_text("of another machine")
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert not path.exists()
+    # The second writer has removed what the first had left.
+    assert len(names(tmp_path)) == 3
+    with replacing(path) as first, replacing(path) as second:
+        # Writers that still run keep what they have.
+        first.write_text("1")
+        second.write_text("2")
+    assert names(tmp_path) == sorted([other.name, path.name])
 
 
 def test_nan_is_refused_in_json_and_the_old_file_stays(tmp_path: Path):

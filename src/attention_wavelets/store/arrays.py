@@ -7,7 +7,6 @@ into a zip duplicates entries, and a plain folder as a workflow output has no ch
 from __future__ import annotations
 
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from attention_wavelets.errors import PipelineError
-from attention_wavelets.store.atomic import replacing
+from attention_wavelets.store.atomic import folder_beside, replacing
 
 __all__ = ["Group", "Variable", "open_group", "read_attributes", "write_store"]
 
@@ -72,17 +71,13 @@ def write_store(path: Path, groups: Mapping[str, Group], attributes: Mapping[str
     Chunks hold at most 64 sequences and one layer, all of every other axis, compressed with zstd.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder,
-        replacing(path) as partial,
-    ):
+    with folder_beside(path) as folder, replacing(path) as partial:
         root = zarr.open_group(folder, mode="w", zarr_format=3, attributes=dict(attributes))
         for name, group in groups.items():
             node = root.create_group(name, attributes=dict(group.attributes))
             for key, variable in group.variables.items():
                 _write_variable(node, key, variable)
-        _pack(Path(folder), partial)
+        _pack(folder, partial)
 
 
 def _write_variable(node: zarr.Group, key: str, variable: Variable) -> None:

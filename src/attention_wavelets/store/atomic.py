@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import glob
+import hashlib
 import json
 import os
+import platform
+import re
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +17,10 @@ from typing import Any
 
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["read_json", "replacing", "write_json", "write_text"]
+__all__ = ["folder_beside", "read_json", "replacing", "write_json", "write_text"]
+
+# Machines that share a disk do not know each other's processes.
+_MACHINE = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 @contextmanager
@@ -20,12 +28,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary sibling of `path`; rename it onto `path` if the block succeeds.
 
     The sibling is flushed to disk before the rename and removed on any error, so a reader sees the
-    old file, the new file, or none. Parent folders are made.
+    old file, the new file, or none. Parent folders are made. What a killed writer of this machine
+    has left of the same file is removed.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path)
     # Keep the suffix: several writers choose the format by it.
-    partial = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:12]}.part{path.suffix}")
+    partial = path.with_name(f".{path.stem}.{_writer(os.getpid())}.part{path.suffix}")
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -33,6 +43,50 @@ def replacing(path: Path) -> Iterator[Path]:
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_beside(path: Path) -> Iterator[Path]:
+    """An empty folder beside `path` in which it is made; gone at the end, whatever happens."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path)
+    folder = path.with_name(f".{path.stem}.{_writer(os.getpid())}.part{path.suffix}")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _writer(process: int) -> str:
+    """A name that no other writer has, from which it can be told whether this one still runs."""
+    return f"{_MACHINE}-{process}-{uuid.uuid4().hex[:8]}"
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what writers of `path` that are gone have left beside it."""
+    partial = re.compile(
+        rf"\.{re.escape(path.stem)}\.{_MACHINE}-(\d+)-[0-9a-f]{{8}}\.part{re.escape(path.suffix)}"
+    )
+    for other in path.parent.glob(f".{glob.escape(path.stem)}.{_MACHINE}-*"):
+        match = partial.fullmatch(other.name)
+        if match is None or _runs(int(match.group(1))):
+            continue
+        if other.is_dir():
+            shutil.rmtree(other, ignore_errors=True)
+        else:
+            other.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
