@@ -28,7 +28,8 @@ rule all:
         expand(f"{RESULTS}/models/{{model}}/evicted.json", model=EVICTED),
 
 
-# A run that was killed leaves jobs in the queue; a second run would do their work beside them.
+# A signal to end must be heard at any moment; and a run that was killed leaves jobs in the queue, whose
+# work a second run would do beside them.
 onstart:
     handle_in_a_thread(signal.SIGTERM)
     if workflow.executor_plugin.name == "slurm":

@@ -81,8 +81,8 @@ def plans(folder: Path, rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows).round(1)
 
 
-def overhead(folder: Path, *profile: str) -> float:
-    """Seconds beyond the command itself of one of many jobs that do nothing."""
+def waits(folder: Path, *options: str) -> tuple[float, float]:
+    """Seconds until one job that does nothing is done, and those that each of many more adds."""
     rule = "rule all:\n    input: expand('{i}.txt', i=range(N))\n"
     rule += "rule one:\n    output: '{i}.txt'\n    log: '{i}.log'\n"
     rule += "    resources: mem_mb=500, runtime=2\n    shell: 'touch {output}'\n"
@@ -91,27 +91,25 @@ def overhead(folder: Path, *profile: str) -> float:
 
     def run(jobs: int) -> float:
         began = time.perf_counter()
-        command = [sys.executable, "-m", "snakemake", "--quiet", "all", *profile]
+        command = [sys.executable, "-m", "snakemake", "--quiet", "all", *options]
         subprocess.run([*command, "--config", f"jobs={jobs}"], cwd=folder, check=True)
         return time.perf_counter() - began
 
-    start = run(1)
-    return (run(JOBS) - start) / (JOBS - 1)
+    first = run(1)
+    # The second run finds the first one's job done.
+    return first, (run(1 + JOBS) - first) / (JOBS - 1)
 
 
-def cluster_profile(folder: Path) -> Path | None:
-    """The project's profile without what names its rules; None where no SLURM answers."""
-    answers = (
-        shutil.which("squeue")
-        and not subprocess.run(["squeue", "-h"], capture_output=True, check=False).returncode
-    )
-    if not answers:
-        return None
+def slurm_options() -> list[str]:
+    """How the project's profile submits and asks; empty where no SLURM answers."""
+    found = shutil.which("squeue")
+    if found is None or subprocess.run([found, "-h"], capture_output=True, check=False).returncode:
+        return []
     own = yaml.safe_load((ROOT / "workflow/profiles/slurm/profile.yaml").read_text("utf-8"))
-    kept = {k: v for k, v in own.items() if k not in ("quiet", "set-resources", "set-threads")}
-    folder.mkdir()
-    (folder / "profile.yaml").write_text(yaml.safe_dump(kept), encoding="utf-8")
-    return folder
+    keys = ["executor", "jobs", "slurm-status-command", "max-status-checks-per-second"]
+    options = [word for key in keys for word in (f"--{key}", str(own[key]))]
+    partition = own["default-resources"]["slurm_partition"]
+    return [*options, "--default-resources", f"slurm_partition={partition}"]
 
 
 def disk(results: Path) -> pd.DataFrame:
@@ -143,11 +141,11 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         print(plans(project(folder), arguments.rounds).to_string(index=False))
-        local = overhead(folder / "local", "--cores", "2")
-        print(f"\none job on this machine, beyond its command: {local:.2f} s (2 at a time)")
-        if profile := cluster_profile(folder / "profile"):
-            on_slurm = overhead(folder / "slurm", "--profile", str(profile))
-            print(f"one job on SLURM, beyond its command: {on_slurm:.2f} s (50 at a time)")
+        places = {"this machine": ["--cores", "2"], "SLURM": slurm_options()}
+        for place, options in places.items():
+            if options:
+                first, more = waits(folder / place.replace(" ", "-"), *options)
+                print(f"\n{place}: {first:.1f} s for one job, {more:.2f} s more for each of {JOBS}")
     print("\nMiB on disk")
     print(disk(arguments.results).round(1).to_string())
 

@@ -142,6 +142,8 @@ ONE_LINERS = {
     "model.smollm2-135m-untrained-s0.source.initializer_range=inf": "conf/model/"
     "smollm2-135m-untrained-s0.yaml: source.initializer_range: input should be a finite number, "
     "got inf",
+    f"corpus.enwiki-96.sequences.seed={10**199}": "conf/corpus/enwiki-96.yaml: sequences.seed: a "
+    "number of 200 digits is too large; write 9007199254740992 at most",
     # Values that do not fit each other.
     "figure.formats=[png]": "conf/figure: formats must contain svg: the report embeds it",
     "figure.formats=[svg,svg]": "conf/figure: formats: a value stands twice in ['svg', 'svg']",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from functools import cache
@@ -24,41 +25,12 @@ CONF = ROOT / "conf"
 FILES = sorted(str(path.relative_to(CONF)) for path in CONF.rglob("*.yaml"))
 PARTS, EACH = 8, 125
 PLANNED = 10
-VALUES = [
-    *(
-        "",
-        "null",
-        "-1",
-        "0",
-        "1e400",
-        ".nan",
-        "true",
-        "'",
-        "[]",
-        "{}",
-        "[a, a]",
-        "a: b: c",
-        "&x *x",
-    ),
-    *(
-        "!!python/object/apply:os.system ['true']",
-        "${a}",
-        "${oc.env:HOME}",
-        "${now:%H}",
-        "\u00e9\u4e2d",
-    ),
-    *(
-        "../../../etc/passwd",
-        "/etc/passwd",
-        "a/../../b",
-        "..",
-        "~",
-        "-n",
-        "a b",
-        "x\\ty",
-        "10" * 200,
-    ),
-]
+# Of other types, of YAML's and Hydra's own meaning, and paths and numbers that lead too far.
+VALUES = ["", "null", "-1", "0", "1e400", ".nan", "true", "'", "[]", "{}", "[a, a]", "\u00e9\u4e2d"]
+VALUES += ["a: b: c", "&x *x", "!!python/object/apply:os.system ['true']"]
+VALUES += ["${a}", "${oc.env:HOME}", "${now:%H}"]
+VALUES += ["../../../etc/passwd", "/etc/passwd", "a/../../b", "..", "~", "-n", "a b", "x\\ty"]
+VALUES += ["10" * 200]
 
 
 def accident(text: str, rng: np.random.Generator) -> str:
@@ -159,5 +131,6 @@ def test_a_damaged_yaml_never_starts_a_job_nor_shows_a_traceback(
             assert output.startswith("results/"), output
             assert ".." not in output.split("/"), output
     else:
-        assert "Error" in said or "error" in said
+        # What is wrong stands in the line behind the place in the rules.
+        assert re.search(r"^WorkflowError in file .*:\n[^\n]{10,}", said, re.MULTILINE), said
     assert not tiny_project.results.exists()

@@ -14,7 +14,7 @@ __all__ = ["check"]
 
 Checked = TypeVar("Checked", bound=BaseModel)
 # Whole numbers up to here are exact as floats, which forecasts and tables make of them.
-LARGEST = 2**53
+_LARGEST = 2**53
 
 
 def check(schema: type[Checked], values: Mapping[str, Any], where: str) -> Checked:
@@ -53,9 +53,10 @@ def _refuse_huge(value: Any, key: str, where: str) -> None:
     elif isinstance(value, list):
         for inside in value:
             _refuse_huge(inside, key, where)
-    elif isinstance(value, int) and abs(value) > LARGEST:
+    elif isinstance(value, int) and abs(value) > _LARGEST:
         digits = len(str(abs(value)))
-        raise PipelineError(f"{key}: a number of {digits} digits", where, "correct it")
+        todo = f"write {_LARGEST} at most"
+        raise PipelineError(f"{key}: a number of {digits} digits is too large", where, todo)
 
 
 def _sentence(schema: type[BaseModel], detail: ErrorDetails) -> str:

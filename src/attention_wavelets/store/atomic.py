@@ -32,10 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     has left of the same file is removed.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left(path)
-    # Keep the suffix: several writers choose the format by it.
-    partial = path.with_name(f".{path.stem}.{_writer(os.getpid())}.part{path.suffix}")
+    partial = _sibling(path)
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -48,10 +45,7 @@ def replacing(path: Path) -> Iterator[Path]:
 @contextmanager
 def folder_beside(path: Path) -> Iterator[Path]:
     """An empty folder beside `path` in which it is made; gone at the end, whatever happens."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_left(path)
-    folder = path.with_name(f".{path.stem}.{_writer(os.getpid())}.part{path.suffix}")
+    folder = _sibling(Path(path))
     folder.mkdir()
     try:
         yield folder
@@ -59,9 +53,13 @@ def folder_beside(path: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _writer(process: int) -> str:
-    """A name that no other writer has, from which it can be told whether this one still runs."""
-    return f"{_MACHINE}-{process}-{uuid.uuid4().hex[:8]}"
+def _sibling(path: Path) -> Path:
+    """A name beside `path` that no other writer has and that tells whether this one still runs."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_left(path)
+    writer = f"{_MACHINE}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    # Keep the suffix: several writers choose the format by it.
+    return path.with_name(f".{path.stem}.{writer}.part{path.suffix}")
 
 
 def _remove_left(path: Path) -> None:
