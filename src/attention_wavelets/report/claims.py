@@ -25,8 +25,8 @@ MARKS = {
 NOTE = (
     "Literal: does the statement hold for the number that the paper uses? Controlled: does it also "
     "hold against null models, signals and inputs that lack the structure? The smallest effect of "
-    "interest is fixed in conf/claim before any run. Open a row for the reason in numbers and for "
-    "what would have changed the verdict."
+    "interest stands in conf/claim, with a comment where it was set after a run had been seen. "
+    "Open a row for the reason in numbers and for what would have changed the verdict."
 )
 NOTHING = "No claims are judged in this study."
 HEADS = ("claim", "literal", "controlled", "number", "documents", "null", "statement")
