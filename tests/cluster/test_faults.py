@@ -199,6 +199,11 @@ def test_jobs_of_a_killed_run_are_found_and_not_run_twice(cluster: Any, tmp_path
 
 
 def _onstart() -> str:
-    """The lines of the project's Snakefile that look for jobs of a killed run."""
+    """The lines of the project's Snakefile that look for jobs of a killed run.
+
+    The names in them come from common.smk, which composes a study and is left out here.
+    """
+    names = "import signal\nfrom attention_wavelets.interrupts import handle_in_a_thread\n"
     text = (ROOT / "Snakefile").read_text(encoding="utf-8")
-    return "\n\n" + text[text.index("onstart:") :].replace("python -m", f"{sys.executable} -m")
+    block = text[text.index("onstart:") :].replace("python -m", f"{sys.executable} -m")
+    return f"\n\n{names}{block}"
