@@ -31,6 +31,7 @@ test-cluster: $(VENV)/test.stamp
 # Cost of the capture as ratios within one run; docs/performance.md explains the table.
 bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/bench.py $(ARGS)
+	PYTHONPATH=benchmarks $(BIN)/python benchmarks/gpu.py
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/inference.py --size full
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/plan.py

@@ -256,8 +256,11 @@ class _Handler(BaseHTTPRequestHandler):
             body = fault.replace_body
         status = 200
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if wanted:
+        if wanted and self.headers.get("If-Range", headers["ETag"]) == headers["ETag"]:
             start = int(wanted[1])
+            if start >= len(body):
+                self._send(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+                return
             headers["Content-Range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
             status, body = 206, body[start:]
         cut = fault.cut_after if fault is not None else None

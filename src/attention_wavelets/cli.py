@@ -653,17 +653,23 @@ def _add_estimate(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.config.compose import compose, default_conf
         from attention_wavelets.resources.estimate import estimate, estimate_text, measured_rate
-        from attention_wavelets.resources.jobs import Needs
 
         experiment = compose(arguments.overrides, arguments.conf or default_conf())
         rate = measured_rate()
-        table = estimate(Needs(experiment, lambda _model: None), arguments.gpu, rate)
+        table = estimate(_needs(experiment), arguments.gpu, rate)
         _say(estimate_text(table, arguments.gpu, rate))
 
     text = "Download, disk, memory and time of a study, model by model, before it runs."
     parser = _command(commands, "estimate", run, text)
     parser.add_argument("--gpu", default="a100-80", help="GPU to name times for; default a100-80")
     _add_overrides(parser)
+
+
+def _needs(experiment: Any) -> Any:
+    """Requests of the jobs, with the sizes of models that were fetched here."""
+    from attention_wavelets.resources.jobs import Needs, fetched_facts
+
+    return Needs(experiment, fetched_facts(Path("results") / (experiment.run.name or "")))
 
 
 def _add_audit(commands: Any) -> None:
@@ -755,11 +761,10 @@ def _largest(arguments: Arguments, profile: dict[str, Any]) -> list[Any]:
     """The largest jobs of the study that the overrides choose."""
     from attention_wavelets.cluster import threads_of
     from attention_wavelets.config.compose import compose, default_conf
-    from attention_wavelets.resources.jobs import Needs
     from attention_wavelets.resources.largest import largest_requests
 
     experiment = compose(arguments.overrides, arguments.conf or default_conf())
-    needs = Needs(experiment, lambda _model: None)
+    needs = _needs(experiment)
     return largest_requests(needs, lambda rule: threads_of(profile, rule))
 
 

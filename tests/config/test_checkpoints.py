@@ -51,6 +51,8 @@ def test_all_of_pythia_is_154_models():
     assert known == {"step1", "step2"}
     assert len(experiment.families[NAME]) == 154 - len(known)
     assert set(experiment.left_out) == {f"{NAME}-step1", f"{NAME}-step2"}
+    report = slices(experiment)["studies/quickstart/report"]
+    assert report["left_out"] == experiment.left_out
 
 
 def test_a_study_with_a_revision_known_to_be_wrong_is_refused_by_default():

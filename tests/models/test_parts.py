@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -69,14 +70,20 @@ def test_captured_attention_is_that_of_the_encoder_in_the_whole_model(encoder, w
 
     with torch.inference_mode(), capturing(model, keep, chunk_bytes=2000):
         model(input_ids=ids)
-    whole[1].set_attn_implementation("eager")
+    eager = copy.deepcopy(whole[1])
+    eager.set_attn_implementation("eager")
+    asked = {"input_ids": ids, "output_attentions": True}
     with torch.inference_mode():
-        expected = whole[1].get_encoder()(input_ids=ids, output_attentions=True).attentions
-    assert len(parts) == len(expected) == 3
-    for found, matrix in zip(parts.values(), expected, strict=True):
-        torch.testing.assert_close(torch.cat(found, 2), matrix, atol=1e-5, rtol=0)
+        rounded = eager.get_encoder()(**asked).attentions
+        exact = eager.double().get_encoder()(**asked).attentions
+    assert len(parts) == len(exact) == 3
+    # Logits of this model are large: how much float32 loses differs between processors, but the
+    # capture loses no more than eager attention does.
+    for found, other, truth in zip(parts.values(), rounded, exact, strict=True):
+        lost = float((torch.cat(found, 2) - truth).abs().max())
+        assert lost < 2 * float((other - truth).abs().max()) < 1e-4
     # A bias that decides: attention is neither even nor the same for every distance.
-    assert float(expected[0].amax(-1).mean()) > 0.3
+    assert float(exact[0].amax(-1).mean()) > 0.3
 
 
 def test_without_a_part_an_encoder_decoder_is_refused_with_what_to_write(whole, model_at):

@@ -169,6 +169,16 @@ def test_the_paper_checksums_and_licences_are_given(source: str) -> None:
     assert "Apache-2.0" in source
 
 
+def test_checkpoints_that_were_not_run_are_listed_with_their_fault(
+    study: StudyTables, context: dict[str, object]
+) -> None:
+    left = {"pythia-step1": "the weights are those of step0 (issue <83>)"}
+    page = str(render_page(ReportInput(study, [], {**context, "left_out": left})))
+    assert "pythia-step1" in page
+    assert "those of step0 (issue &lt;83&gt;)" in page
+    assert "Left out" not in str(render_page(ReportInput(study, [], context)))
+
+
 def test_a_report_without_context_still_says_what_was_measured(study: StudyTables) -> None:
     page = Page(render_page(ReportInput(study, [], {})))
     assert page.ids.count("section-headline") == 1

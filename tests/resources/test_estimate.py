@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -64,3 +66,24 @@ def test_the_command_prints_totals_and_where_the_rate_comes_from(capsys):
     printed = capsys.readouterr().out
     assert "hours on one T4" in printed
     assert "measured just now" in printed
+
+
+def test_the_sizes_of_a_fetched_model_are_read_from_its_manifest(tmp_path, monkeypatch, capsys):
+    facts = {
+        "parameters": 22_000_000,
+        "non_embedding_parameters": 10_000_000,
+        "layers": 6,
+        "heads": 12,
+        "head_size": 32,
+        "hidden_size": 384,
+        "model_type": "bert",
+    }
+    manifest = tmp_path / "results" / "mine" / "models" / "minilm-l6" / "manifest.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text(json.dumps({"facts": facts}), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    asked = ["estimate", "--conf", str(ROOT / "conf"), "model.minilm-l6.architecture=null"]
+    assert main(asked) == 0
+    assert "minilm-l6: unknown" in capsys.readouterr().out
+    assert main([*asked, "run.name=mine"]) == 0
+    assert "minilm-l6: unknown" not in capsys.readouterr().out

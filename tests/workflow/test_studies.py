@@ -104,7 +104,7 @@ def test_claims_on_training_find_their_checkpoints_in_a_study():
 
 
 def test_a_wikipedia_of_the_hub_or_of_a_dump_takes_the_place_of_a_corpus(project: Project):
-    for corpus in ("wikipedia-500x256", "wikipedia-dump-256"):
+    for corpus in ("wikipedia-500x256", "wikipedia-dump-256", "wikipedia-url-256"):
         measured = (
             f"[{{corpus: {corpus}, conditions: [full], probes: [received], protocol: paper}}]"
         )

@@ -1,6 +1,5 @@
 # Compose the study once; everything the rules need from it has a name here. No rules.
 
-import json
 import os
 import re
 import shlex
@@ -19,7 +18,7 @@ try:
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
     from attention_wavelets.interrupts import handle_in_a_thread
-    from attention_wavelets.resources.jobs import Needs, sizes_of
+    from attention_wavelets.resources.jobs import Needs, fetched_facts, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of
     from attention_wavelets.resources.waits import noted_waits, waits
@@ -37,26 +36,15 @@ except PipelineError as error:
 
 RUN = EXPERIMENT.run.name
 RESULTS = f"results/{RUN}" if RUN else "results"
-
-
-def architecture_facts(model):
-    """What the manifest of a fetched model says; None before, or if it is damaged."""
-    try:
-        return json.loads(Path(f"{RESULTS}/models/{model}/manifest.json").read_text())["facts"]
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-NEEDS = Needs(EXPERIMENT, architecture_facts)
+FACTS = fetched_facts(Path(RESULTS))
+NEEDS = Needs(EXPERIMENT, FACTS)
 try:
     refuse_too_large(NEEDS)
     given = workflow.resource_settings.resources.get("gpu")
     refuse_too_many_gpus(NEEDS, given and given.value)
 except PipelineError as error:
     raise WorkflowError(str(error)) from None
-UNSIZED = [
-    m for m in EXPERIMENT.study.models if sizes_of(EXPERIMENT, m, architecture_facts) is None
-]
+UNSIZED = [m for m in EXPERIMENT.study.models if sizes_of(EXPERIMENT, m, FACTS) is None]
 if UNSIZED and workflow.is_main_process:
     logger.warning(
         f"no sizes of {', '.join(UNSIZED)}: not fetched, and no `architecture` in the YAML; "

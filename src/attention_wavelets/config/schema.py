@@ -58,6 +58,7 @@ __all__ = [
     "Text",
     "TextSource",
     "UntrainedSource",
+    "UrlSource",
     "WheelSource",
 ]
 
@@ -85,6 +86,22 @@ class LocalSource(Strict):
 
     kind: Literal["local"]
     path: Annotated[str, Field(min_length=1)]
+
+
+class UrlSource(Strict):
+    """One file on the web, at an address without a password or a query."""
+
+    kind: Literal["url"]
+    url: Annotated[
+        str, Field(pattern=r"^https?://[\w.-]+(:\d+)?(/[\w.+~%-]+)*/[A-Za-z0-9][\w.+-]*$")
+    ]
+    sha256: Sha256 | None = None
+
+    @model_validator(mode="after")
+    def _altered_on_the_way_is_seen(self) -> UrlSource:
+        if self.url.startswith("http:") and self.sha256 is None:
+            raise ValueError("a file over http:// can be altered on the way: give its sha256")
+        return self
 
 
 class UntrainedSource(Strict):
@@ -175,7 +192,9 @@ class Model(Strict):
         return self
 
 
-TextSource = Annotated[HubSource | WheelSource | LocalSource, Field(discriminator="kind")]
+TextSource = Annotated[
+    HubSource | WheelSource | LocalSource | UrlSource, Field(discriminator="kind")
+]
 
 
 class Text(Strict):

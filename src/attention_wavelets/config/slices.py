@@ -306,6 +306,8 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "figures": list(study.figures),
             "headline": headline,
             "models": list(study.models),
+            # Only where there are some, so that the report of other studies is not written anew.
+            **({"left_out": experiment.left_out} if experiment.left_out else {}),
             "corpora": corpora,
             "conditions": {n: _plain(c) for n, c in experiment.condition.items()},
             "measurements": [_plain(cell) for cell in study.measurements],

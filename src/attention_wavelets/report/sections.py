@@ -70,6 +70,7 @@ def what_was_run(page: ReportInput) -> Markup:
     context = page.context
     parts = [
         _models_table(page),
+        _left_out(context.get("left_out", {})),
         Markup("<h3>Texts</h3>"),
         table(
             ("text", "title", "language", "tokens per sequence", "sequences", "special tokens"),
@@ -92,6 +93,13 @@ def what_was_run(page: ReportInput) -> Markup:
         terms(flat(context.get("protocol", {}))),
     ]
     return joined(parts)
+
+
+def _left_out(found: Mapping[str, str]) -> Markup:
+    """Checkpoints of the study that were not run, each with what is known to be wrong."""
+    if not found:
+        return Markup("")
+    return Markup("<h3>Left out: checkpoints known to be wrong</h3>") + terms(found.items())
 
 
 def _models_table(page: ReportInput) -> Markup:

@@ -56,6 +56,8 @@ def source_words(source: Any) -> str:
             return f"package {source.get('distribution')} {source.get('version')}"
         case "local":
             return f"this machine: {source.get('path')}"
+        case "url":
+            return str(source.get("url"))
         case "untrained":
             return f"fresh weights for {source.get('of')}, seed {source.get('seed')}"
     return "; ".join(f"{key}: {value}" for key, value in flat(source))

@@ -6,9 +6,11 @@ its memory or time succeeds when it is tried again.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from attention_wavelets.config.evidence import null_cells
@@ -23,7 +25,7 @@ from attention_wavelets.resources.memory import (
 from attention_wavelets.resources.sizes import Sizes
 from attention_wavelets.resources.work import extraction_minutes, measuring_minutes
 
-__all__ = ["Need", "Needs", "numbers", "positions", "sizes_of"]
+__all__ = ["Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
 
 # A second attempt gets half as much memory more, and twice the time.
 _MEMORY_GROWTH, _TIME_GROWTH = 1.5, 2
@@ -53,6 +55,20 @@ class Need:
             math.ceil(self.runtime * _TIME_GROWTH ** (attempt - 1)),
             self.gpu,
         )
+
+
+def fetched_facts(results: Path) -> Facts:
+    """Facts of the models below a results folder: what the manifest of a fetched one says."""
+
+    def facts(model: str) -> Mapping[str, Any] | None:
+        # A damaged manifest is found where it is used; a forecast does without.
+        try:
+            text = (results / "models" / model / "manifest.json").read_text(encoding="utf-8")
+            return dict(json.loads(text)["facts"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    return facts
 
 
 def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:

