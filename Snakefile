@@ -14,8 +14,10 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/slices.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/corpora.smk"
+include: "workflow/rules/training.smk"
 include: "workflow/rules/signals.smk"
 include: "workflow/rules/measures.smk"
+include: "workflow/rules/causal.smk"
 include: "workflow/rules/studies.smk"
 
 
@@ -25,6 +27,7 @@ rule all:
         f"{STUDY}/report.html",
         [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],
         [f"{STUDY}/claims.csv"] if EXPERIMENT.study.claims else [],
+        [f"{STUDY}/causal.csv"] if EXPERIMENT.study.causal else [],
         expand(f"{RESULTS}/models/{{model}}/evicted.json", model=EVICTED),
 
 

@@ -93,6 +93,10 @@ def _parser() -> argparse.ArgumentParser:
         _add_evict_weights,
         _add_build_corpus,
         _add_encode_sequences,
+        _add_prepare_recipe,
+        _add_train_model,
+        _add_describe_checkpoint,
+        _add_each,
         _add_extract_shard,
         _add_extract_signals,
         _add_measure_heads,
@@ -100,6 +104,9 @@ def _parser() -> argparse.ArgumentParser:
         _add_measure_nulls,
         _add_aggregate_study,
         _add_summarise_facts,
+        _add_compare_runs,
+        _add_change_attention,
+        _add_summarise_changes,
         _add_compare_tables,
         _add_judge_claims,
         _add_plot_study,
@@ -155,7 +162,8 @@ def _slice(arguments: Arguments, key: str) -> dict[str, Any]:
     from attention_wavelets.errors import unknown_name
     from attention_wavelets.store.atomic import read_json
 
-    names = {n: getattr(arguments, n, None) for n in ("model", "corpus", "protocol")}
+    keys = ("model", "corpus", "protocol", "recipe")
+    names = {n: getattr(arguments, n, None) for n in keys}
     if arguments.config is not None:
         if arguments.overrides or any(names.values()):
             raise PipelineError(
@@ -176,6 +184,9 @@ _MARKS = {
     "models/{model}/audit": "sources",
     "models": "base",
     "corpora": "text",
+    "recipes": "tokenizer",
+    "training": "recipe",
+    "checkpoints": "run",
     "sequences": "rules",
     "signals": "probes",
     "measures": "scaled",
@@ -183,6 +194,9 @@ _MARKS = {
     "studies/{study}/claims": "evidence",
     "studies/{study}/aggregate": "cells",
     "studies/{study}/facts": "cells",
+    "studies/{study}/runs": "runs",
+    "studies/{study}/causal": "models",
+    "causal": "replacements",
     "studies/{study}/nearest": "protocols",
     "studies/{study}/figures": "settings",
     "studies/{study}/report": "measurements",
@@ -291,12 +305,77 @@ def _add_encode_sequences(commands: Any) -> None:
     _files(parser, "manifest", "documents", "out")
 
 
+def _add_prepare_recipe(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.training import prepare_recipe
+
+        config = _slice(arguments, "recipes/{recipe}/prepare")
+        texts = (arguments.training, arguments.held_out)
+        prepare_recipe(config, *texts, arguments.tokenizer, arguments.tokens)
+
+    text = "Learn a tokenizer, and write the texts of a recipe as tokens."
+    parser = _stage(commands, "prepare-recipe", run, text, "recipe")
+    _files(parser, "training", "held-out", "tokenizer", "tokens")
+
+
+def _add_train_model(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.resources.cards import chosen_device
+        from attention_wavelets.stages.training import train_model
+        from attention_wavelets.store.atomic import read_json
+
+        config = _checked(read_json(arguments.config), "training", arguments.config)
+        # One model fits a card, so that nothing is spread over several.
+        device = chosen_device(_machine(arguments)["device"]).replace("spread", "cuda")
+        train_model(config, arguments.tokenizer, arguments.tokens, arguments.out, device=device)
+
+    text = "Train one model and keep its weights on the way; a stopped run is gone on with."
+    parser = _command(commands, "train-model", run, text)
+    parser.set_defaults(offline=True)
+    parser.add_argument("--log", type=Path, help="log file")
+    _files(parser, "config", "tokenizer", "tokens", "out")
+    _machine_options(parser)
+
+
+def _add_describe_checkpoint(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.training import describe_checkpoint
+        from attention_wavelets.store.atomic import read_json
+
+        config = _checked(read_json(arguments.config), "checkpoints", arguments.config)
+        describe_checkpoint(config, arguments.trained, arguments.out)
+
+    text = "Write the manifest of a checkpoint of a model that was trained here."
+    parser = _command(commands, "describe-checkpoint", run, text)
+    parser.set_defaults(offline=True)
+    _files(parser, "config", "trained", "out")
+    parser.add_argument("--log", type=Path, help="log file")
+
+
+def _add_each(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        parser = _parser()
+        for name in arguments.names:
+            line = [word.replace("@", name) for word in arguments.stage if word != "--"]
+            inner = parser.parse_args(line)
+            if inner.run is run or not hasattr(inner, "log"):
+                raise PipelineError(f"'{line[0]}' is no stage", "command line")
+            inner.run(inner)
+
+    text = "Run a stage for many names in one process: @ in its line is each of them in turn."
+    parser = _command(commands, "each", run, text)
+    parser.set_defaults(offline=True)
+    parser.add_argument("--names", nargs="+", required=True)
+    parser.add_argument("--log", type=Path, help="log file")
+    parser.add_argument("stage", nargs="+", help="after --: a stage's line, with @ for the name")
+
+
 def _add_extract_signals(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.extract import extract_signals
 
         files = (arguments.sequences, arguments.out, arguments.work)
-        machine = _machine(arguments)
+        machine = {**_machine(arguments), "batch_tokens": arguments.batch_tokens}
         extract_signals(*_extraction(arguments), *files, **machine, split=arguments.split)
 
     text = "Run a model and reduce its attention to signals."
@@ -311,7 +390,8 @@ def _add_extract_shard(commands: Any) -> None:
 
         files = (arguments.sequences, arguments.out, arguments.work)
         shard = (arguments.shard, arguments.of)
-        extract_shard(*_extraction(arguments), *files, shard, **_machine(arguments))
+        machine = {**_machine(arguments), "batch_tokens": arguments.batch_tokens}
+        extract_shard(*_extraction(arguments), *files, shard, **machine)
 
     text = "Run a model over one part of the sequences; extract-signals packs the parts."
     parser = _stage(commands, "extract-shard", run, text, "model", "corpus")
@@ -322,8 +402,12 @@ def _add_extract_shard(commands: Any) -> None:
 
 def _extraction_options(parser: argparse.ArgumentParser) -> None:
     _files(parser, "manifest", "sequences", "out", "work")
-    parser.add_argument("--device", choices=_DEVICES, default="auto")
     parser.add_argument("--batch-tokens", type=int, default=1024)
+    _machine_options(parser)
+
+
+def _machine_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", choices=_DEVICES, default="auto")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--gpus", type=int, default=0, help="cards to take for this job alone")
 
@@ -346,7 +430,7 @@ def _machine(arguments: Arguments) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(arguments.threads)
-    return {"device": arguments.device, "batch_tokens": arguments.batch_tokens}
+    return {"device": arguments.device}
 
 
 def _add_measure_heads(commands: Any) -> None:
@@ -443,6 +527,54 @@ def _add_summarise_facts(commands: Any) -> None:
     _files(parser, "out")
 
 
+def _add_compare_runs(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.runs import compare_runs
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "studies/{study}/runs")
+        manifests = {m["name"]: m for m in map(read_json, arguments.manifests)}
+        tables = (arguments.heads, arguments.summary, next(iter(arguments.facts), None))
+        outputs = (arguments.runs, arguments.changes, arguments.phases)
+        compare_runs(config, manifests, *tables, *outputs)
+
+    text = "What size, encoding and training change in models trained here."
+    parser = _stage(commands, "compare-runs", run, text)
+    parser.add_argument("--manifests", type=Path, nargs="+", required=True)
+    parser.add_argument("--facts", type=Path, nargs="*", default=[], help="if it has facts")
+    _files(parser, "heads", "summary", "runs", "changes", "phases")
+
+
+def _add_change_attention(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.resources.cards import chosen_device
+        from attention_wavelets.stages.causal import change_attention
+        from attention_wavelets.store.atomic import read_json
+
+        config = _slice(arguments, "causal/{model}/{corpus}")
+        device = chosen_device(_machine(arguments)["device"])
+        files = (arguments.sequences, arguments.heads, arguments.signals, arguments.out)
+        change_attention(config, read_json(arguments.manifest), *files, device=device)
+
+    text = "The loss of a model while heads, bands of rows or rotary pairs are taken away."
+    parser = _stage(commands, "change-attention", run, text, "model", "corpus")
+    _files(parser, "manifest", "sequences", "heads", "signals", "out")
+    _machine_options(parser)
+
+
+def _add_summarise_changes(commands: Any) -> None:
+    def run(arguments: Arguments) -> None:
+        from attention_wavelets.stages.causal import summarise_changes
+
+        config = _slice(arguments, "studies/{study}/causal")
+        summarise_changes(config, arguments.tables, arguments.out)
+
+    text = "Changes of loss with intervals, for every change of attention of a study."
+    parser = _stage(commands, "summarise-changes", run, text)
+    parser.add_argument("--tables", type=Path, nargs="+", required=True)
+    _files(parser, "out")
+
+
 def _add_compare_tables(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
         from attention_wavelets.stages.nearest import compare_tables
@@ -462,10 +594,13 @@ def _add_plot_study(commands: Any) -> None:
 
         config = _slice(arguments, "studies/{study}/figures")
         tables = (arguments.heads, arguments.models, arguments.pairs)
-        plot_study(config, *tables, arguments.out)
+        others = (next(iter(paths), None) for paths in (arguments.runs, arguments.causal))
+        plot_study(config, *tables, arguments.out, *others)
 
     parser = _stage(commands, "plot-study", run, "Draw the figures of a study.")
     _files(parser, "heads", "models", "pairs", "out")
+    parser.add_argument("--runs", type=Path, nargs="*", default=[], help="if models are trained")
+    parser.add_argument("--causal", type=Path, nargs="*", default=[], help="if it has any")
 
 
 def _add_write_report(commands: Any) -> None:
@@ -484,7 +619,9 @@ def _add_write_report(commands: Any) -> None:
             arguments.reproduction,
             arguments.figures,
             arguments.out,
-            *arguments.claims,
+            next(iter(arguments.claims), None),
+            arguments.compared,
+            next(iter(arguments.causal), None),
         )
 
     parser = _stage(commands, "write-report", run, "Write the report of a study.")
@@ -494,6 +631,9 @@ def _add_write_report(commands: Any) -> None:
     tables = ("heads", "models", "pairs", "summary", "nearest", "reproduction")
     _files(parser, *tables, "figures", "out")
     parser.add_argument("--claims", type=Path, nargs="*", default=[], help="if it has claims")
+    parser.add_argument("--causal", type=Path, nargs="*", default=[], help="if it has any")
+    trained = "runs, changes and phases, if models are trained"
+    parser.add_argument("--compared", type=Path, nargs="*", default=[], help=trained)
 
 
 def _add_measure(commands: Any) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Iterable
 
 __all__ = ["PipelineError", "nearest", "unknown_name"]
 
+# Characters of a list of allowed names.
+_LONGEST = 600
+
 
 class PipelineError(Exception):
     """A problem the user can act on; the command line prints it as one line.
@@ -38,5 +41,13 @@ def unknown_name(kind: str, name: str, allowed: Iterable[str], where: str = "") 
     """The error for a name that no registry or config group has; it lists the allowed ones."""
     options = sorted(allowed)
     return PipelineError(
-        f"unknown {kind} '{name}'", where, f"{nearest(name, options)}allowed: {', '.join(options)}"
+        f"unknown {kind} '{name}'", where, f"{nearest(name, options)}allowed: {_listed(options)}"
     )
+
+
+def _listed(options: list[str]) -> str:
+    """All of them, or as many as fit a line that is still read, and how many there are."""
+    text = ", ".join(options)
+    if len(text) <= _LONGEST:
+        return text
+    return f"{text[:_LONGEST].rpartition(', ')[0]}, ... ({len(options)} in all)"

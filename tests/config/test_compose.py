@@ -96,8 +96,8 @@ def test_the_longest_name_is_meant_where_names_hold_dots(conf: Path):
 STUDY_KEYS = "claims, description, facts, figures, headline, measurements, models, title"
 ROOT_KEYS = (
     "allowed: claim.<name>.<key>, condition.<name>.<key>, corpus.<name>.<key>, figure, "
-    "model.<name>.<key>, null.<name>.<key>, probe.<name>.<key>, protocol.<name>.<key>, run, "
-    "runtime, statistics, study"
+    "model.<name>.<key>, null.<name>.<key>, probe.<name>.<key>, protocol.<name>.<key>, "
+    "recipe.<name>.<key>, run, runtime, statistics, study"
 )
 ONE_LINERS = {
     # Unknown keys and names, with the nearest spelling.
@@ -126,7 +126,7 @@ ONE_LINERS = {
     "study.figures=[local_globl]": "conf/study/quickstart.yaml: figures.0: 'local_globl' is not "
     "allowed; did you mean 'local_global'? allowed: " + ", ".join(get_args(FigureName)),
     "model.smollm2-135m.source.kind=whel": "conf/model/smollm2-135m.yaml: source.kind: 'whel' is "
-    "not allowed; did you mean 'wheel'? allowed: hub, wheel, local, untrained",
+    "not allowed; did you mean 'wheel'? allowed: hub, wheel, local, untrained, trained",
     "condition.half.method=strid": "conf/condition/half.yaml: method: 'strid' is not allowed; "
     "did you mean 'stride'? allowed: stride, prefix, suffix, random",
     "condition.half.kind=subsampl": "conf/condition/half.yaml: kind: 'subsampl' is not allowed; "
@@ -186,8 +186,11 @@ ONE_LINERS = {
 
 @pytest.mark.parametrize("override", ONE_LINERS)
 def test_a_bad_override_is_one_line(override: str):
-    said = refusal(override)
-    assert said.removeprefix(f"{ROOT}/") == ONE_LINERS[override].removeprefix(f"{ROOT}/")
+    said = refusal(override).removeprefix(f"{ROOT}/")
+    expected = ONE_LINERS[override].removeprefix(f"{ROOT}/")
+    start, more, _ = said.partition(", ... (")
+    # A long list is cut off after a whole name.
+    assert said == expected or (more and expected.startswith(f"{start}, ") and len(said) < 800)
 
 
 # What is written into a file, the file, and what must be in the one line.
@@ -386,7 +389,7 @@ def test_measures_are_chosen_by_name(conf: Path):
     assert chosen.protocol["paper"].measures == ["selectivity", "band_low"]
     message = refusal("protocol.rigorous.measures=[octave_share_1,flatnes]")
     assert "conf/protocol/rigorous.yaml: unknown measure 'flatnes'" in message
-    assert "octave_share_1" in message
+    assert "bank_collapse" in message
     assert "twice" in refusal("protocol.paper.measures=[selectivity,selectivity]")
 
 

@@ -38,7 +38,9 @@ def needed(stage: str) -> list[str]:
     ).stdout
     usage = told[: told.index("\n\n")]
     flags = re.findall(r"(?<!\[)--([a-z-]+)\s", re.sub(r"\[--[^\]]*\]", "", usage))
-    return [word for flag in flags for word in (f"--{flag}", "1")]
+    # Of `each` the line of another stage comes last.
+    last = ["--", "1"] if "stage [stage ...]" in usage else []
+    return [*(word for flag in flags for word in (f"--{flag}", "1")), *last]
 
 
 def test_there_are_stages_of_both_kinds():

@@ -61,6 +61,10 @@ def test_layers_without_positions_are_told_apart():
     cohere = _facts("Cohere2", sliding_window=16)
     assert cohere["rotary_layers"] == [window is not None for window in cohere["attention_window"]]
     assert _facts("GPT2")["rotary_layers"] is None
+    nowhere = _facts("SmolLM3", pad_token_id=0, no_rope_layers=[0] * 4)
+    assert nowhere["position_encoding"] == "none"
+    assert nowhere["rotary_layers"] is None
+    assert nowhere["rotary_frequencies"] is None
 
 
 def test_key_value_heads_of_shared_and_own_keys():

@@ -11,6 +11,7 @@ from attention_wavelets.config.schema import PaperProtocol
 from attention_wavelets.report.nulls import null_curves
 from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.tables import Headline, StudyTables
+from attention_wavelets.report.trained import FOLLOWED
 
 MEASURES = (
     "positional_entropy",
@@ -267,7 +268,101 @@ def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -
         protocol=PROTOCOL.model_dump(),
         scales=SCALES,
         summary=pd.concat([summary_rows(random, item[0]) for item in shape], ignore_index=True),
+        causal=pd.concat([causal_rows(random, item[0]) for item in shape], ignore_index=True),
+        **training_tables(random),
     )
+
+
+def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
+    """Two sizes with rotary positions and one without, two seeds, three steps, with comparisons."""
+    kinds = (("rope", 16, 1000), ("rope", 32, 4000), ("none", 32, 4010))
+    runs = pd.DataFrame(
+        [
+            {
+                "model": f"{encoding}-{width}-s{seed}-step{step}",
+                "run": f"{encoding}-{width}-s{seed}",
+                "encoding": encoding,
+                "objective": "causal",
+                "seed": seed,
+                "step": step,
+                "tokens": 100 * step,
+                "parameters": count,
+                "layers": 2,
+                "heads": 2,
+                "hidden_size": width,
+                "loss": 5.0,
+                "held_out_loss": 5.0,
+                "bits_per_byte": 3.0,
+                **{followed.name: random.random() for followed in FOLLOWED},
+            }
+            for encoding, width, count in kinds
+            for seed in (0, 1)
+            for step in (0, 4, 16)
+        ]
+    )
+    levels = {"training": "last step", "size": "4,000", "encoding": "none", "remains": "over heads"}
+    changes = pd.DataFrame(
+        [
+            {
+                "measure": followed.name,
+                "title": followed.title,
+                "wavelet": followed.wavelet,
+                "factor": factor,
+                "level": level,
+                "reference": "rope",
+                "value": 0.3,
+                "low": 0.1,
+                "high": 0.5,
+                "p": 0.001,
+                "size": 2.0,
+                "share": 0.9,
+                "n": 4,
+                "reason": "",
+                "p_holm": 0.01 if followed.name == "band_low" else 0.2,
+            }
+            for followed in FOLLOWED
+            for factor, level in levels.items()
+        ]
+    )
+    phases = pd.DataFrame(
+        [
+            {
+                "measure": followed.name,
+                "title": followed.title,
+                "wavelet": followed.wavelet,
+                "run": run,
+                "seed": 0,
+                "step": 2.0,
+                "before": 0.1,
+                "after": 0.4,
+                "best": "step",
+                "reason": "",
+            }
+            for followed in FOLLOWED
+            for run in runs["run"].unique()
+        ]
+    )
+    return {"runs": runs, "changes": changes, "phases": phases}
+
+
+def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
+    """Changes of one model on one text."""
+    empty = {"count": 0, "share": np.nan, "replacement": "", "excluded": False, "control": ""}
+    rows: list[dict[str, object]] = [{"kind": "plain", "band": "", "loss": 4.2, **empty}]
+    for band in ("low", "mid", "high"):
+        for control in ("", "matched"):
+            about = empty | {"replacement": "mean", "control": control}
+            rows += [{"kind": "heads", "band": band, **about, "count": n} for n in (1, 4)]
+        for control in ("", "random_band", "random_phase"):
+            rows.append({"kind": "rows", "band": band, **empty, "control": control})
+        rows.append({"kind": "rotary", "band": band, **empty})
+    frame = pd.DataFrame(rows).assign(model=model, text="full")
+    for name in ("change", "beyond"):
+        value = np.where(frame["kind"] == "plain", np.nan, random.random(len(frame)))
+        frame = frame.assign(
+            **{name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
+        )
+    return frame
 
 
 @pytest.fixture(scope="session")
@@ -281,7 +376,9 @@ def lone_study() -> StudyTables:
     """One model with a single layer of two heads, and no null curve for its length."""
     facts = (("tiny", "Tiny <1> & co", "", 1, 2, "rope", "none", "base"),)
     tables = make_study(facts)
-    return StudyTables(tables.heads, tables.models, tables.pairs, tables.headline)
+    return StudyTables(
+        tables.heads, tables.models, tables.pairs, tables.headline, causal=tables.causal
+    )
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,10 @@ MODELS = {
     "training_small": 28,
     "position_encoding": 12,
     "languages": 6,
+    "bands": 1,
 }
+# Models trained here: training runs, and kept steps of each.
+TRAINED = {"ladder": (27, 15), "ladder_gpu": (27, 17), "ladder_masked": (6, 13)}
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def jobs(project: Project, study: str, *overrides: str) -> Counter[str]:
     assert not project.results.exists()
     table = said[said.rindex("Job stats:") :]
     return Counter(
-        {rule: int(count) for rule, count in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+        {rule: int(count) for rule, count in re.findall(r"^([\w-]+) +(\d+)$", table, re.MULTILINE)}
     )
 
 
@@ -52,7 +55,28 @@ def test_every_study_has_its_number_of_models():
         study: len(compose([f"study={study}"], ROOT / "conf").study.models) for study in MODELS
     }
     assert found == MODELS
-    assert sorted(options(ROOT / "conf", "study")) == sorted(MODELS)
+    assert sorted(options(ROOT / "conf", "study")) == sorted({*MODELS, *TRAINED})
+
+
+@pytest.mark.parametrize("study", sorted(TRAINED))
+def test_a_study_of_trained_models_plans_each_run_once_per_stage(project: Project, study: str):
+    """Jobs of a run are rules of their own, each for all its checkpoints."""
+    experiment = compose([f"study={study}"], ROOT / "conf")
+    runs, steps = TRAINED[study]
+    assert len(experiment.study.models) == runs * steps
+    plan = jobs(project, study)
+    assert plan["train_model"] == runs
+    assert plan["prepare_recipe"] == 1
+    # What is measured, and what is trained on.
+    assert plan["build_corpus"] == 2
+    for stage in ("describe", "encode", "extract"):
+        assert sum(count for rule, count in plan.items() if rule.startswith(f"{stage}_l")) == runs
+    measured = sum(count for rule, count in plan.items() if rule.startswith("measure_l"))
+    assert measured == runs * len(experiment.study.measurements)
+    assert plan["fetch_model"] == plan["extract_signals"] == 0
+    asked = experiment.study.causal
+    assert plan["change_attention"] == (len(asked.models) if asked else 0)
+    assert plan["compare_runs"] == plan["write_report"] == 1
 
 
 @pytest.mark.parametrize("study", sorted(MODELS))

@@ -11,9 +11,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
+    from attention_wavelets.config.checkpoints import run_of, run_steps
     from attention_wavelets.config.compose import compose, overrides_from_config
     from attention_wavelets.config.lock import LOCK_FILE, read_lock
-    from attention_wavelets.config.slices import canonical, slices
+    from attention_wavelets.config.slices import canonical, slices, slices_by_stage
     from attention_wavelets.config.sources import stage_sources
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
@@ -63,9 +64,29 @@ CHUNKS = chunks(EXPERIMENT.study.measurements, EXPERIMENT.variants, RUNTIME.chun
 SINGLE = sorted(set(EXPERIMENT.protocol) - set(EXPERIMENT.variants))
 
 
+# Training runs of the study, each with the models that are its checkpoints; the other models come
+# from elsewhere, and each has jobs of its own.
+RUNS = {
+    run: [f"{run}-step{step}" for step in steps] for run, steps in run_steps(EXPERIMENT).items()
+}
+TRAINED = {model: run for run, models in RUNS.items() for model in models}
+FETCHED = "|".join(re.escape(name) for name in EXPERIMENT.model if name not in TRAINED) or "none"
+
+# Their settings are written together: (run, stage, slices), a slice for each checkpoint.
+SLICES_OF_RUNS = [
+    (run, re.sub("[^a-z0-9]+", "_", "_".join(pattern)), list(names))
+    for run, models in RUNS.items()
+    for pattern, names in slices_by_stage(SLICES, models).items()
+]
+OF_NO_RUN = rf"(?!(models|sequences|signals|measures)/({chr(124).join(map(re.escape, RUNS)) or chr(32)})-step\d+/)"
+
+
 wildcard_constraints:
     model="|".join(map(re.escape, EXPERIMENT.model)),
-    corpus="|".join(map(re.escape, EXPERIMENT.corpus)),
+    # With the rest of the text that is not held out of training.
+    corpus="|".join(map(re.escape, EXPERIMENT.corpus)) + r"|[^/]+\.training",
+    run="|".join(map(re.escape, RUNS)) or "none",
+    recipe="|".join(map(re.escape, EXPERIMENT.recipe)) or "none",
     protocol="|".join(map(re.escape, EXPERIMENT.protocol)),
 
 
@@ -77,6 +98,17 @@ def sources(stage):
 def get_slice(wildcards):
     """The settings that decide one file, as one canonical line."""
     return canonical(SLICES[wildcards.slice])
+
+
+def documents_of(recipe, part=""):
+    """Documents of a recipe's corpus that are held out, or with a part, those it trains on."""
+    return f"{RESULTS}/corpora/{EXPERIMENT.recipe[recipe].corpus}{part}/documents.parquet"
+
+
+def of_recipe(run, name):
+    """A file of the recipe of a training run."""
+    recipe = EXPERIMENT.model[RUNS[run][0]].source.recipe
+    return f"{RESULTS}/recipes/{recipe}/{name}"
 
 
 FAMILY = {model: name for name, models in EXPERIMENT.families.items() for model in models}
@@ -166,6 +198,14 @@ def need(stage, key, *chunk):
         "settings": lambda w, threads: NEEDS.measuring(w.model, *chunk),
         "nulls": lambda w, threads: NEEDS.nulls(w.model, w.corpus, w.protocol),
         "judge": lambda w, threads: NEEDS.judging(),
+        "change": lambda w, threads: NEEDS.changing(w.model, w.corpus, threads),
+        "train": lambda w, threads: NEEDS.training(RUNS[w.run][0]),
+        "checkpoints": lambda w, threads: NEEDS.extraction(chunk[0][-1], w.corpus, threads).times(
+            len(chunk[0])
+        ),
+        "measures": lambda w, threads: NEEDS.measuring(chunk[0][-1], w.corpus, [w.protocol]).times(
+            len(chunk[0])
+        ),
     }[stage]
 
     def resource(wildcards, threads, attempt):
@@ -196,6 +236,22 @@ def null_cells(pattern):
     """A path for every model, corpus and protocol of which claims need null signals."""
     rows = SLICES[f"studies/{EXPERIMENT.study_name}/claims"]["null_cells"]
     return [pattern.format(results=RESULTS, **row) for row in rows]
+
+
+def heads_of_bands(wildcards):
+    """Measures that say which heads put their power into which band."""
+    protocol = EXPERIMENT.study.causal.protocol
+    return f"{RESULTS}/measures/{wildcards.model}/{wildcards.corpus}/{protocol}/heads.parquet"
+
+
+def changed_tables():
+    """A path for every model whose attention the study changes."""
+    asked = EXPERIMENT.study.causal
+    return (
+        [f"{RESULTS}/causal/{model}/{asked.corpus}.parquet" for model in asked.models]
+        if asked
+        else []
+    )
 
 
 def manifests(_wildcards):

@@ -33,6 +33,8 @@ rule encode_sequences:
         f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.log",
     benchmark:
         f"{LOGS}/encode_sequences/{{model}}/{{corpus}}.tsv"
+    wildcard_constraints:
+        model=FETCHED,
     localrule: True
     resources:
         mem_mb=1500,

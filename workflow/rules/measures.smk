@@ -16,6 +16,7 @@ rule measure_heads:
     benchmark:
         f"{LOGS}/measure_heads/{{model}}/{{corpus}}/{{protocol}}.tsv"
     wildcard_constraints:
+        model=FETCHED,
         protocol="|".join(map(re.escape, SINGLE)) or "none",
     resources:
         mem_mb=need("measure", "mem_mb"),

@@ -35,6 +35,8 @@ rule fetch_model:
         f"{LOGS}/fetch_model/{{model}}.log",
     benchmark:
         f"{LOGS}/fetch_model/{{model}}.tsv"
+    wildcard_constraints:
+        model=FETCHED,
     localrule: True
     resources:
         mem_mb=1500,

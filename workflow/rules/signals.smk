@@ -47,6 +47,8 @@ rule extract_signals:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.log",
     benchmark:
         f"{LOGS}/extract_signals/{{model}}/{{corpus}}.tsv"
+    wildcard_constraints:
+        model=FETCHED,
     threads: extraction_threads
     # Unlike params, resources are no reason to run again: these change the speed only.
     resources:

@@ -47,6 +47,32 @@ rule summarise_facts:
         "python -m attention_wavelets summarise-facts --config {input.config:q} --signals {input.signals:q} --out {output.facts:q} --log {log:q}"
 
 
+# Models trained here: what size, encoding and training change in them.
+rule compare_runs:
+    input:
+        config=f"{STUDY}/runs.json",
+        manifests=manifests,
+        heads=rules.aggregate_study.output.heads,
+        summary=rules.aggregate_study.output.summary,
+        facts=rules.summarise_facts.output.facts if EXPERIMENT.study.facts else [],
+        code=sources("compare_runs"),
+    output:
+        runs=f"{STUDY}/runs.csv",
+        changes=f"{STUDY}/changes.csv",
+        phases=f"{STUDY}/phases.csv",
+    log:
+        f"{LOGS}/compare_runs/{EXPERIMENT.study_name}.log",
+    benchmark:
+        f"{LOGS}/compare_runs/{EXPERIMENT.study_name}.tsv"
+    localrule: True
+    resources:
+        mem_mb=2000,
+    message:
+        "Compare training runs ({resources.mem_mb} MB)"
+    shell:
+        "python -m attention_wavelets compare-runs --config {input.config:q} --manifests {input.manifests:q} --heads {input.heads:q} --summary {input.summary:q} --facts {input.facts:q} --runs {output.runs:q} --changes {output.changes:q} --phases {output.phases:q} --log {log:q}"
+
+
 rule compare_tables:
     input:
         config=f"{STUDY}/nearest.json",
@@ -104,6 +130,8 @@ rule plot_study:
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
+        runs=rules.compare_runs.output.runs if RUNS else [],
+        causal=rules.summarise_changes.output.causal if EXPERIMENT.study.causal else [],
         code=sources("plot_study"),
     output:
         figures=figure_files(),
@@ -119,7 +147,7 @@ rule plot_study:
     message:
         "Draw the figures ({resources.mem_mb} MB)"
     shell:
-        "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --out {params.folder:q} --log {log:q}"
+        "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --runs {input.runs:q} --causal {input.causal:q} --out {params.folder:q} --log {log:q}"
 
 
 rule write_report:
@@ -127,7 +155,8 @@ rule write_report:
         config=f"{STUDY}/report.json",
         manifests=manifests,
         corpora=expand(f"{RESULTS}/corpora/{{corpus}}/manifest.json", corpus=EXPERIMENT.corpus),
-        signals=cells("{results}/signals/{model}/{corpus}.zarr.zip"),
+        # Once each, though several protocols measure it: the line has a longest length.
+        signals=list(dict.fromkeys(cells("{results}/signals/{model}/{corpus}.zarr.zip"))),
         heads=rules.aggregate_study.output.heads,
         models=rules.aggregate_study.output.models,
         pairs=rules.aggregate_study.output.pairs,
@@ -135,6 +164,8 @@ rule write_report:
         nearest=rules.compare_tables.output.nearest,
         reproduction=rules.compare_tables.output.reproduction,
         claims=rules.judge_claims.output.claims if EXPERIMENT.study.claims else [],
+        compared=rules.compare_runs.output if RUNS else [],
+        causal=rules.summarise_changes.output.causal if EXPERIMENT.study.causal else [],
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -151,4 +182,4 @@ rule write_report:
     message:
         "Write {output.page} ({resources.mem_mb} MB)"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --compared {input.compared:q} --causal {input.causal:q} --log {log:q}"

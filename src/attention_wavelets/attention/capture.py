@@ -28,8 +28,11 @@ __all__ = [
     "BACKEND",
     "HOOKED",
     "Observer",
+    "OutputEdit",
+    "RowEdit",
     "attention_path",
     "capturing",
+    "editing",
     "refuse_rounded",
 ]
 
@@ -49,6 +52,10 @@ HOOKED = {
 }
 
 Observer = Callable[[Rows], None]
+# New probabilities for some rows, (batch, head, R, keys), or None to leave them.
+RowEdit = Callable[[Rows], Tensor | None]
+# New outputs of a module's heads, (batch, head, queries, size), or None to leave them.
+OutputEdit = Callable[[nn.Module, Tensor], Tensor | None]
 
 
 @dataclass
@@ -73,6 +80,17 @@ class _Capture:
 
 
 _capture: _Capture | None = None
+
+
+@dataclass(frozen=True)
+class _Edits:
+    """What is changed of attention while a model runs."""
+
+    rows: RowEdit | None
+    outputs: OutputEdit | None
+
+
+_edits: _Edits | None = None
 
 
 def captured_attention(
@@ -108,7 +126,7 @@ def captured_attention(
     output: Tensor | None = None
     if attention_mask.plain and softcap is None and position_bias is None and s_aux is None:
         output = _fused(query, key, value, scale, is_causal=attention_mask.plain == "causal")
-    if _capture is None and output is not None:
+    if _capture is None and _edits is None and output is not None:
         return output.transpose(1, 2).contiguous(), None
     call = Call(
         module,
@@ -133,7 +151,28 @@ def captured_attention(
             _capture.observer(rows)
     if output is None:
         output = torch.cat(parts, dim=2)
+    if _edits is not None:
+        output = _edited(call, output, special, _edits)
     return output.transpose(1, 2).contiguous(), None
+
+
+def _edited(call: Call, output: Tensor, special: _Special, edits: _Edits) -> Tensor:
+    """The output with what was changed; rows that are left keep the numbers of the fused kernel."""
+    assert call.value is not None
+    if edits.rows is not None:
+        parts = []
+        for start, stop in _chunks(call):
+            rows = _rows(call, start, stop, special)
+            changed = edits.rows(rows)
+            if changed is None:
+                parts.append(output[:, :, start:stop])
+                continue
+            value = call.value[:, :, : changed.shape[3]]
+            weights = call.grouped(changed.to(value.dtype))
+            parts.append(call.per_head(torch.matmul(weights, value)))
+        output = torch.cat(parts, dim=2)
+    changed = None if edits.outputs is None else edits.outputs(call.module, output)
+    return output if changed is None else changed
 
 
 @dataclass(frozen=True)
@@ -335,6 +374,49 @@ def capturing(
         yield path
     finally:
         implementation, precision, _capture = before
+        torch.set_float32_matmul_precision(precision)
+        model.set_attn_implementation(implementation)
+
+
+@contextmanager
+def editing(
+    model: nn.Module, *, rows: RowEdit | None = None, outputs: OutputEdit | None = None
+) -> Iterator[None]:
+    """Change attention while a model runs: its probabilities, or what its heads give out.
+
+    Where nothing is changed the pass is the same, number by number, as without.
+
+    Parameters
+    ----------
+    model
+        A transformers model; its own attention implementation is restored afterwards.
+    rows
+        Given a chunk of rows, new probabilities for it, or None.
+    outputs
+        Given an attention module and the outputs of its heads, before they are joined, new ones or
+        None.
+
+    Raises
+    ------
+    PipelineError
+        A family whose layers compute their attention by themselves: it can be read, not changed.
+    """
+    global _edits
+    path = attention_path(type(model), {type(module).__name__ for module in model.modules()})
+    if path == "hook":
+        raise PipelineError(
+            f"attention of {type(model).__name__} cannot be changed",
+            "model",
+            "its layers compute it by themselves; choose a family of transformers' interface",
+        )
+    before = model.config._attn_implementation, torch.get_float32_matmul_precision(), _edits
+    model.set_attn_implementation(BACKEND)
+    torch.set_float32_matmul_precision("highest")
+    _edits = _Edits(rows, outputs)
+    try:
+        yield
+    finally:
+        implementation, precision, _edits = before
         torch.set_float32_matmul_precision(precision)
         model.set_attn_implementation(implementation)
 

@@ -15,10 +15,11 @@ import yaml
 
 from attention_wavelets.config.base import Repository, Revision, Strict
 from attention_wavelets.config.check import check
-from attention_wavelets.config.schema import Model
+from attention_wavelets.config.schema import Experiment, Model, Recipe
+from attention_wavelets.config.training import check_source
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["KNOWN_FILE", "Known", "expand", "leave_out", "read_known"]
+__all__ = ["KNOWN_FILE", "Known", "expand", "leave_out", "read_known", "run_of", "run_steps"]
 
 # Below conf/.
 KNOWN_FILE = Path("model") / "checkpoints.known.yaml"
@@ -41,18 +42,21 @@ class Known:
     source: str
 
 
-def expand(name: str, model: Model) -> dict[str, Model]:
+def expand(name: str, model: Model, recipe: Recipe | None = None) -> dict[str, Model]:
     """A model YAML as the models it stands for: itself, or one per checkpoint.
 
     Parameters
     ----------
     name, model
         Of the YAML file.
+    recipe
+        Of a model that is trained here: says which steps are kept.
 
     Returns
     -------
     dict
-        `<name>-step<N>` -> model at that revision, in the order of the steps.
+        `<name>-step<N>` -> model at that revision, in the order of the steps. Of a model trained
+        here `<name>-s<seed>-step<N>`, with that one seed and step.
 
     Raises
     ------
@@ -63,7 +67,10 @@ def expand(name: str, model: Model) -> dict[str, Model]:
     if model.checkpoints is None:
         return {name: model}
     where = f"conf/model/{name}.yaml"
-    assert model.source.kind == "hub", "the schema allows checkpoints of hub models only"
+    if model.source.kind == "trained":
+        assert recipe is not None, "read with the model"
+        return _trained(name, model, recipe, where)
+    assert model.source.kind == "hub", "the schema allows checkpoints of no other models"
     kept = model.steps.kept()
     if model.checkpoints == "all":
         if not kept:
@@ -75,11 +82,8 @@ def expand(name: str, model: Model) -> dict[str, Model]:
         chosen: Sequence[int] = kept
     else:
         chosen = model.checkpoints
-    if kept and (lost := sorted(set(chosen) - set(kept))):
-        near = min(kept, key=lambda step: abs(step - lost[0]))
-        raise PipelineError(
-            f"checkpoints: step {lost[0]} was not kept", where, f"the nearest is {near}"
-        )
+    if kept:
+        _refuse_lost(chosen, kept, where)
     made = {}
     for step in chosen:
         revision = model.steps.revision.replace("{step}", str(step))
@@ -91,6 +95,51 @@ def expand(name: str, model: Model) -> dict[str, Model]:
             }
         )
     return made
+
+
+def _trained(name: str, model: Model, recipe: Recipe, where: str) -> dict[str, Model]:
+    assert model.source.kind == "trained"
+    check_source(model.source, where)
+    assert model.checkpoints is not None, "the schema asks for them"
+    chosen = recipe.kept if model.checkpoints == "all" else sorted(model.checkpoints)
+    _refuse_lost(chosen, recipe.kept, where)
+    return {
+        f"{name}-s{seed}-step{step}": model.model_copy(
+            update={
+                "label": f"{model.label}, seed {seed}, step {step}",
+                "source": model.source.model_copy(update={"seeds": [seed]}),
+                "checkpoints": [step],
+            }
+        )
+        for seed in model.source.seeds
+        for step in chosen
+    }
+
+
+def run_of(name: str, model: Model) -> tuple[str, int] | None:
+    """Training run and step of an expanded model that is trained here; None of other models."""
+    if model.source.kind != "trained":
+        return None
+    assert isinstance(model.checkpoints, list), "expanded"
+    (step,) = model.checkpoints
+    return name.removesuffix(f"-step{step}"), step
+
+
+def run_steps(experiment: Experiment) -> dict[str, list[int]]:
+    """Training run of this study -> steps of its checkpoints, ascending."""
+    runs: dict[str, list[int]] = {}
+    for name in experiment.study.models:
+        if found := run_of(name, experiment.model[name]):
+            runs.setdefault(found[0], []).append(found[1])
+    return {run: sorted(steps) for run, steps in runs.items()}
+
+
+def _refuse_lost(chosen: Sequence[int], kept: Sequence[int], where: str) -> None:
+    if lost := sorted(set(chosen) - set(kept)):
+        near = min(kept, key=lambda step: abs(step - lost[0]))
+        raise PipelineError(
+            f"checkpoints: step {lost[0]} was not kept", where, f"the nearest is {near}"
+        )
 
 
 def read_known(conf: Path) -> dict[tuple[str, str], Known]:

@@ -18,6 +18,7 @@ from attention_wavelets.config import claims as claim_schema
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.checkpoints import expand, leave_out, read_known
+from attention_wavelets.config.training import check_recipe
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
 from attention_wavelets.measures.offered import OFFERED, protocol_measures
@@ -33,11 +34,12 @@ __all__ = [
     "overrides_from_config",
 ]
 
-MEMBER_GROUPS = ("model", "corpus", "condition", "probe", "protocol", "null", "claim")
+MEMBER_GROUPS = ("model", "recipe", "corpus", "condition", "probe", "protocol", "null", "claim")
 ROOT_GROUPS = ("study", "statistics", "figure", "runtime")
 
 _CLASSES: dict[str, Any] = {
     "model": schema.Model,
+    "recipe": schema.Recipe,
     "corpus": schema.Corpus,
     "condition": schema.Condition,
     "probe": schema.Probe,
@@ -156,7 +158,15 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     cells, protocols = vary(study.measurements, named, f"conf/study/{study_name}.yaml")
     study = study.model_copy(update={"measurements": cells})
     listed = members("model", study.models)
-    expanded = {n: expand(n, model) for n, model in listed.items()}
+    recipes = members(
+        "recipe", (m.source.recipe for m in listed.values() if m.source.kind == "trained")
+    )
+    for name, recipe in recipes.items():
+        check_recipe(recipe, f"conf/recipe/{name}.yaml")
+    expanded = {
+        n: expand(n, m, recipes[m.source.recipe] if m.source.kind == "trained" else None)
+        for n, m in listed.items()
+    }
     models = {name: model for made in expanded.values() for name, model in made.items()}
     bad = leave_out(
         models, read_known(conf), study.bad_checkpoints, f"conf/study/{study_name}.yaml"
@@ -171,14 +181,19 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     conditions += [c for entry in study.facts for c in entry.conditions]
     probes = [p for cell in cells for p in cell.probes]
     probes += [p for entry in study.facts for p in entry.probes]
-    claims = members("claim", study.claims)
+    where = f"conf/study/{study_name}.yaml"
+    claims = _asked(members("claim", study.claims), study.subjects, where)
     _refuse_unknown_names(claims, conf)
     nulls = members("null", [null for claim in claims.values() for null in claim.nulls()])
     groups |= {
         "study_name": study_name,
         "study": study,
         "model": models,
-        "corpus": members("corpus", (cell.corpus for cell in cells)),
+        "recipe": recipes,
+        "corpus": members(
+            "corpus",
+            [*(cell.corpus for cell in cells), *(recipe.corpus for recipe in recipes.values())],
+        ),
         "condition": members("condition", conditions),
         "probe": members("probe", probes + needed),
         "protocol": protocols,
@@ -188,7 +203,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         "families": {
             name: [one for one in made if one not in bad]
             for name, made in expanded.items()
-            if listed[name].checkpoints is not None
+            if listed[name].checkpoints is not None and listed[name].source.kind == "hub"
         },
         "left_out": {name: f"{why.finding} ({why.source})" for name, why in bad.items()},
     }
@@ -198,6 +213,27 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     asked = [claim.protocol for claim in claims.values()]
     _check_claims(experiment, members("protocol", asked) | protocols, conf)
     return experiment
+
+
+def _asked(
+    claims: Mapping[str, claim_schema.Claim],
+    subjects: Mapping[str, claim_schema.Subjects],
+    where: str,
+) -> dict[str, claim_schema.Claim]:
+    """The claims, those of `subjects` asked of the models that the study names there."""
+    for name in subjects:
+        if name not in claims:
+            raise unknown_name("claim of this study", name, claims, f"{where}, subjects")
+    return {
+        name: claim
+        if name not in subjects
+        else check(
+            claim_schema.Claim,
+            {**claim.model_dump(), "models": subjects[name].model_dump()},
+            f"{where}, subjects.{name}",
+        )
+        for name, claim in claims.items()
+    }
 
 
 def load_member(
@@ -388,7 +424,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                 raise PipelineError(
                     f"source.of: '{model.source.of}' stands for several checkpoints",
                     f"conf/model/{name}.yaml",
-                    "name a model of one revision",
+                    "name a model of one revision; of a model trained here step 0 is the twin",
                 )
             if base.source.kind == "untrained":
                 raise PipelineError(
@@ -396,6 +432,14 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     f"conf/model/{name}.yaml",
                     "name the model that carries the architecture",
                 )
+    for name, recipe in experiment.recipe.items():
+        split = experiment.corpus[recipe.corpus].text.split
+        if split is None or split.part != "held_out":
+            raise PipelineError(
+                f"corpus: '{recipe.corpus}' holds no documents out of training",
+                f"conf/recipe/{name}.yaml",
+                f"add `split: {{held_out: 0.25}}` to the text of conf/corpus/{recipe.corpus}.yaml",
+            )
     for cell in study.measurements:
         reference = experiment.protocol[cell.protocol].reference
         scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]
@@ -434,6 +478,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     where,
                     "ask for it on `repeated`",
                 )
+    _check_causal(experiment, where)
     head = study.headline
     at = [c for c in study.measurements if (c.corpus, c.protocol) == (head.corpus, head.protocol)]
     if not at or head.condition not in at[0].conditions:
@@ -467,6 +512,46 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
     _refuse_unknown_measures(experiment)
 
 
+def _check_causal(experiment: schema.Experiment, where: str) -> None:
+    """What changing attention needs must be measured by the same study."""
+    asked, study = experiment.study.causal, experiment.study
+    if asked is None:
+        return
+    for name in asked.models:
+        if name not in study.models:
+            raise unknown_name("model of `causal`", name, study.models, where)
+    cells = [c for c in study.measurements if c.corpus == asked.corpus]
+    cell = next((c for c in cells if c.protocol == asked.protocol), None)
+    if (
+        cell is None
+        or asked.condition not in cell.conditions
+        or experiment.protocol[asked.protocol].kind != "paper"
+    ):
+        raise PipelineError(
+            f"causal: band shares of {asked.corpus} / {asked.protocol} / {asked.condition} are not "
+            "measured with a protocol of kind `paper`",
+            where,
+            "name one of the measurements",
+        )
+    facts = [e for e in study.facts if e.corpus == asked.corpus]
+    known = {fact for e in facts if asked.condition in e.conditions for fact in e.facts}
+    if lacking := {"sink", "locality"} - known:
+        raise PipelineError(
+            f"causal: facts {' and '.join(sorted(lacking))} of {asked.corpus} under "
+            f"{asked.condition} are not asked for",
+            where,
+            "add them to `facts`",
+        )
+    if asked.repeated and not any(
+        asked.repeated in e.conditions and "repeats" in e.facts for e in facts
+    ):
+        raise PipelineError(
+            f"causal: fact repeats of {asked.corpus} under {asked.repeated} is not asked for",
+            where,
+            "add it to `facts`, or leave out `repeated`",
+        )
+
+
 def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
     for name, protocol in experiment.protocol.items():
         if protocol.measures != ["all"]:
@@ -475,7 +560,8 @@ def _refuse_unknown_measures(experiment: schema.Experiment) -> None:
 
 def _check_claims(experiment: schema.Experiment, protocols: Mapping[str, Any], conf: Path) -> None:
     """Names inside claims and nulls; each breach would otherwise fail hours later."""
-    conditions, models = options(conf, "condition"), options(conf, "model")
+    conditions = options(conf, "condition")
+    models = [*options(conf, "model"), *experiment.study.models]
     for name, null in experiment.null.items():
         if null.kind == "condition" and null.condition not in conditions:
             where = f"conf/null/{name}.yaml"

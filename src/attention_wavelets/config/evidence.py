@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from attention_wavelets.config.checkpoints import run_of, run_steps
 from attention_wavelets.config.claims import SIGNAL_NULLS, Claim
 from attention_wavelets.config.schema import Experiment, Measurement
 
@@ -68,16 +69,34 @@ class _Wanted:
     probes: set[str] = field(default_factory=set)
     measures: set[str] = field(default_factory=set)
     nulls: set[str] = field(default_factory=set)
+    # Training runs of which every checkpoint counts.
+    along: set[str] = field(default_factory=set)
+    # Whether some claim is about trained models, each by itself.
+    alone: bool = False
 
 
 def _has_models(experiment: Experiment, claim: Claim) -> bool:
     """Whether the study has what a claim names; without it no null of it is made."""
     sources = [experiment.model[name].source for name in experiment.study.models]
     repositories = {source.repository for source in sources if source.kind == "hub"}
+    repositories |= set(run_steps(experiment))
     asked = claim.models
     return set(asked.needs) <= set(experiment.study.models) and (
         set(asked.checkpoints_of) <= repositories
     )
+
+
+def _asked(experiment: Experiment, entry: _Wanted) -> Iterator[str]:
+    """Trained models; of a training here the last checkpoint, or all if a claim is about it."""
+    last = {run: steps[-1] for run, steps in run_steps(experiment).items()}
+    for name in experiment.study.models:
+        model = experiment.model[name]
+        found = run_of(name, model)
+        if found is None:
+            if model.source.kind != "untrained":
+                yield name
+        elif found[0] in entry.along or (entry.alone and found[1] == last[found[0]]):
+            yield name
 
 
 def null_cells(experiment: Experiment) -> Iterator[NullCell]:
@@ -97,13 +116,10 @@ def null_cells(experiment: Experiment) -> Iterator[NullCell]:
         entry.probes.add(claim.probe)
         entry.measures |= {column.measure for column in claim.columns()}
         entry.nulls |= nulls
-    trained = [
-        name
-        for name in experiment.study.models
-        if experiment.model[name].source.kind != "untrained"
-    ]
+        entry.along |= set(claim.models.checkpoints_of)
+        entry.alone |= not claim.models.checkpoints_of
     for (corpus, protocol), entry in sorted(wanted.items()):
-        for model in trained:
+        for model in _asked(experiment, entry):
             yield NullCell(
                 model,
                 corpus,

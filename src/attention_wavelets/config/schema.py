@@ -21,11 +21,12 @@ from attention_wavelets.config.base import (
     Strict,
     no_repeats,
 )
-from attention_wavelets.config.claims import Claim, ClaimName, Null
+from attention_wavelets.config.claims import Claim, ClaimName, Null, Subjects
 
 __all__ = [
     "Architecture",
     "BosCondition",
+    "CausalTests",
     "Condition",
     "Corpus",
     "Experiment",
@@ -41,22 +42,27 @@ __all__ = [
     "Measurement",
     "Model",
     "ModelSource",
+    "Optimiser",
     "PaperProtocol",
     "Probe",
     "Protocol",
     "RandomTokensCondition",
+    "Recipe",
     "RepeatCondition",
     "RigorousProtocol",
     "Run",
     "Runtime",
     "SequenceRules",
     "ShuffleCondition",
+    "Split",
     "Statistics",
     "Steps",
     "Study",
     "SubsampleCondition",
     "Text",
     "TextSource",
+    "Tokenizer",
+    "TrainedSource",
     "UntrainedSource",
     "UrlSource",
     "WheelSource",
@@ -113,8 +119,26 @@ class UntrainedSource(Strict):
     initializer_range: Annotated[float, Field(gt=0)] | None = None
 
 
+class TrainedSource(Strict):
+    """A small model that the pipeline trains by itself, once per seed."""
+
+    kind: Literal["trained"]
+    recipe: Name
+    architecture: Literal[
+        "llama", "smollm3", "gpt_neox", "gpt2", "opt", "bloom", "modernbert", "t5"
+    ]
+    encoding: Literal["rope", "rope_quarter", "alibi", "learned", "relative_bias", "none"]
+    objective: Literal["causal", "masked"] = "causal"
+    layers: Count
+    heads: Count
+    hidden_size: Count
+    intermediate_size: Count
+    seeds: Annotated[list[Seed], Field(min_length=1), AfterValidator(no_repeats)]
+
+
 ModelSource = Annotated[
-    HubSource | WheelSource | LocalSource | UntrainedSource, Field(discriminator="kind")
+    HubSource | WheelSource | LocalSource | UntrainedSource | TrainedSource,
+    Field(discriminator="kind"),
 ]
 
 
@@ -185,8 +209,12 @@ class Model(Strict):
 
     @model_validator(mode="after")
     def _checkpoints_are_revisions(self) -> Model:
-        if self.checkpoints is not None and self.source.kind != "hub":
-            raise ValueError("`checkpoints` are revisions of a hub repository; this is none")
+        if self.checkpoints is not None and self.source.kind not in ("hub", "trained"):
+            raise ValueError("`checkpoints` are of a hub repository or of a model trained here")
+        if self.checkpoints is None and self.source.kind == "trained":
+            raise ValueError("name the steps in `checkpoints`, or `all` that the recipe keeps")
+        if self.source.kind == "trained" and (self.architecture or self.part):
+            raise ValueError("sizes and part of a model trained here follow from its source")
         if not self.keep_weights and (self.source.kind != "hub" or self.source.gguf):
             raise ValueError("only safetensors of the hub can be fetched again: keep_weights: true")
         return self
@@ -195,6 +223,14 @@ class Model(Strict):
 TextSource = Annotated[
     HubSource | WheelSource | LocalSource | UrlSource, Field(discriminator="kind")
 ]
+
+
+class Split(Strict):
+    """Documents that are held out of training, drawn by a seed and their own text."""
+
+    held_out: Fraction
+    seed: Seed = 0
+    part: Literal["held_out", "training"] = "held_out"
 
 
 class Text(Strict):
@@ -209,6 +245,7 @@ class Text(Strict):
     licence: Annotated[str, Field(min_length=1)]
     licence_url: str = ""
     min_characters: Annotated[int, Field(ge=0)] = 0
+    split: Split | None = None
 
 
 class SequenceRules(Strict):
@@ -235,6 +272,50 @@ class Corpus(Strict):
 
     text: Text
     sequences: SequenceRules
+
+
+class Tokenizer(Strict):
+    """Byte-pair encoding learned on the training text; without merges a token is a byte."""
+
+    merges: Annotated[int, Field(ge=0, le=100_000)]
+
+
+class Optimiser(Strict):
+    """AdamW with a linear warm-up and a cosine to a part of the largest rate."""
+
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    warmup: Annotated[int, Field(ge=0)]
+    final: Annotated[float, Field(ge=0, le=1)] = 0.1
+    betas: Annotated[list[Fraction], Field(min_length=2, max_length=2)] = [0.9, 0.95]
+    weight_decay: Annotated[float, Field(ge=0)] = 0.1
+    clip: Annotated[float, Field(gt=0)] = 1.0
+
+
+class Recipe(Strict):
+    """What models trained here have in common: text, tokens, order, optimiser, checkpoints."""
+
+    corpus: Name
+    tokenizer: Tokenizer
+    context: Annotated[int, Field(ge=16)]
+    batch: Count
+    tokens: Count
+    allow_repeats: bool = False
+    held_out_sequences: Count = 64
+    masked: Fraction = 0.15
+    optimiser: Optimiser
+    keep: Annotated[
+        list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(no_repeats)
+    ]
+
+    @property
+    def last_step(self) -> int:
+        """Steps of the whole training: its tokens in batches, at least one."""
+        return max(1, self.tokens // (self.batch * self.context))
+
+    @property
+    def kept(self) -> list[int]:
+        """Steps whose weights are kept, ascending; the last always is."""
+        return sorted({*self.keep, self.last_step})
 
 
 class FullCondition(Strict):
@@ -485,7 +566,31 @@ FigureName = Literal[
     "scale_correlation",
     "scale_decay",
     "paper_tables",
+    "ladder_size",
+    "ladder_steps",
+    "ladder_encoding",
+    "causal_heads",
+    "causal_bands",
 ]
+
+
+class CausalTests(Strict):
+    """Attention changed while a model runs: which models, on which text, how much of it."""
+
+    models: Annotated[list[Name], Field(min_length=1), AfterValidator(no_repeats)]
+    corpus: Name
+    protocol: Name
+    condition: Name = "full"
+    repeated: Name | None = None
+    shares: Annotated[list[Fraction], Field(min_length=1), AfterValidator(no_repeats)] = [
+        *(0.01, 0.02, 0.05, 0.1)
+    ]
+    replacements: Annotated[
+        list[Literal["mean", "resample", "zero"]], Field(min_length=1), AfterValidator(no_repeats)
+    ] = ["mean", "resample"]
+    draws: Annotated[int, Field(ge=2, le=100)] = 5
+    functional: Fraction = 0.3
+    seed: Seed = 0
 
 
 class Study(Strict):
@@ -499,7 +604,9 @@ class Study(Strict):
     headline: Headline
     figures: Annotated[list[FigureName], Field(min_length=1)]
     claims: Annotated[list[ClaimName | Literal["all"]], AfterValidator(no_repeats)] = []
+    subjects: dict[ClaimName, Subjects] = {}
     bad_checkpoints: Literal["fail", "skip"] = "fail"
+    causal: CausalTests | None = None
 
 
 class Statistics(Strict):
@@ -564,6 +671,7 @@ class Experiment(Strict):
     study_name: Name
     study: Study
     model: dict[Name, Model]
+    recipe: dict[Name, Recipe]
     corpus: dict[Name, Corpus]
     condition: dict[Name, Condition]
     probe: dict[Name, Probe]

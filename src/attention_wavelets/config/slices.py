@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
+from attention_wavelets.config.checkpoints import run_of, run_steps
 from attention_wavelets.config.evidence import evidence, null_cells
 from attention_wavelets.config.lock import lock_key
-from attention_wavelets.config.schema import Experiment, Measurement, Model, Probe
+from attention_wavelets.config.schema import Experiment, Measurement, Model, Probe, Text
 
-__all__ = ["canonical", "slices"]
+__all__ = ["canonical", "slices", "slices_by_stage"]
 
 
 # Keys of a model that decide no number: sizes to tell resources from, what is spelled out into
@@ -46,11 +47,32 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
         Path below the results folder, without `.json`, to plain JSON-able values.
     """
     made = dict(_corpora(experiment, lock or {}))
+    made |= _recipes(experiment, lock or {})
     made |= _models(experiment, lock or {})
     made |= _families(experiment)
     for model in experiment.study.models:
         made |= _cells(experiment, model)
-    return made | _nulls(experiment) | _study(experiment)
+    return made | _nulls(experiment) | _changed(experiment) | _study(experiment)
+
+
+def slices_by_stage(
+    made: Mapping[str, Any], models: Sequence[str]
+) -> dict[tuple[str, ...], list[str]]:
+    """Slices of some models, grouped by what they are of besides the model.
+
+    Slices of nulls and of changed attention, which not every model has, are left out. The keys are
+    such as `("measures", "enwiki-96", "paper")`; each group is in the order of the models.
+    """
+    found: dict[tuple[str, ...], list[str]] = {}
+    place = {model: number for number, model in enumerate(models)}
+    for name in made:
+        stage, model, *rest = name.split("/")
+        if model in place and stage not in ("nulls", "causal"):
+            found.setdefault((stage, *rest), []).append(name)
+    return {
+        key: sorted(names, key=lambda name: place[name.split("/")[1]])
+        for key, names in found.items()
+    }
 
 
 def _plain(
@@ -68,6 +90,11 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
     for name in experiment.study.models:
         model = experiment.model[name]
         source = model.source
+        if found := run_of(name, model):
+            run, step = found
+            plain = {"name": name, "run": run, "step": step, "model": _model(model)}
+            yield f"models/{name}/fetch", plain
+            continue
         base = experiment.model[source.of] if source.kind == "untrained" else None
         origin = base.source if base is not None else source
         key = lock_key(origin) if origin.kind == "hub" else ""
@@ -82,6 +109,31 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
         )
 
 
+def _recipes(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    """Text and tokens that models are trained on, and every training run."""
+    for name, recipe in experiment.recipe.items():
+        text = experiment.corpus[recipe.corpus].text
+        assert text.split is not None, "checked when composed"
+        rest = text.model_copy(update={"split": text.split.model_copy(update={"part": "training"})})
+        yield from _corpus(f"{recipe.corpus}.training", rest, lock)
+        yield (
+            f"recipes/{name}/prepare",
+            {"name": name, **_plain(recipe, include={"tokenizer", "context"})},
+        )
+    for run, steps in run_steps(experiment).items():
+        source = experiment.model[f"{run}-step{steps[0]}"].source
+        assert source.kind == "trained"
+        yield (
+            f"training/{run}/train",
+            {
+                "run": run,
+                "source": _plain(source),
+                # All that the recipe keeps, so that another choice of steps trains nothing again.
+                "recipe": _plain(experiment.recipe[source.recipe], exclude={"corpus", "tokenizer"}),
+            },
+        )
+
+
 def _families(experiment: Experiment) -> Iterator[tuple[str, Any]]:
     """Revisions that are compared before the first of them is fetched."""
     for name, models in experiment.families.items():
@@ -91,10 +143,19 @@ def _families(experiment: Experiment) -> Iterator[tuple[str, Any]]:
 
 def _corpora(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     for name, corpus in experiment.corpus.items():
-        source = corpus.text.source
-        key = lock_key(source, dataset=True) if source.kind == "hub" else ""
-        entry = {key: lock[key]} if key in lock else {}
-        yield f"corpora/{name}/build", {"name": name, "text": _plain(corpus.text), "lock": entry}
+        yield from _corpus(name, corpus.text, lock)
+
+
+def _corpus(name: str, text: Text, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+    source = text.source
+    key = lock_key(source, dataset=True) if source.kind == "hub" else ""
+    entry = {key: lock[key]} if key in lock else {}
+    yield f"corpora/{name}/build", {"name": name, "text": _text(text), "lock": entry}
+
+
+def _text(text: Text) -> dict[str, Any]:
+    """Its keys; `split` only where there is one, so that other corpora are not built anew."""
+    return _plain(text, exclude=None if text.split else {"split"})
 
 
 def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
@@ -153,6 +214,21 @@ def _nulls(experiment: Experiment) -> dict[str, Any]:
     return found
 
 
+def _changed(experiment: Experiment) -> dict[str, Any]:
+    """How attention of each model is changed, and which measures say of which heads."""
+    asked = experiment.study.causal
+    if asked is None:
+        return {}
+    protocol = experiment.protocol[asked.protocol]
+    assert protocol.kind == "paper", "checked when composed"
+    plain = _plain(asked, exclude={"models", "corpus", "protocol"})
+    return {
+        f"causal/{model}/{asked.corpus}": plain
+        | {"probe": protocol.probe, "band_edges": protocol.spectrum.band_edges}
+        for model in asked.models
+    }
+
+
 def _judged_cells(experiment: Experiment) -> list[dict[str, str]]:
     """Model, corpus and protocol of every table that some claim reads."""
     pairs = {
@@ -183,14 +259,52 @@ def _facts(experiment: Experiment, corpus: str) -> dict[str, list[str]]:
     return {condition: sorted(names) for condition, names in found.items()}
 
 
-def _identity(model: Model) -> dict[str, Any]:
-    """Of which model it is the twin, from which repository, after how many steps of training."""
+def _comparisons(experiment: Experiment, folder: str) -> dict[str, Any]:
+    """Runs of models trained here, and where their numbers stand; nothing in other studies."""
+    runs = {
+        run: [f"{run}-step{step}" for step in steps] for run, steps in run_steps(experiment).items()
+    }
+    if not runs:
+        return {}
+    head = experiment.study.headline
+    names = {c.protocol for c in experiment.study.measurements if c.corpus == head.corpus}
+    kinds = {name: experiment.protocol[name].kind for name in sorted(names)}
+    return {
+        f"{folder}/runs": {
+            "runs": runs,
+            "protocols": kinds,
+            "corpus": head.corpus,
+            "condition": head.condition,
+            "statistics": _plain(experiment.statistics, include={"confidence"}),
+        }
+    }
+
+
+def _identity(experiment: Experiment, name: str) -> dict[str, Any]:
+    """Of which model it is the twin, of which training a checkpoint, and whether on its way.
+
+    Of a model trained here the checkpoint before the first step is the untrained twin of the last,
+    and those between are `passing`: claims about trained models are not asked of them.
+    """
+    model = experiment.model[name]
+    if found := run_of(name, model):
+        run, step = found
+        steps = run_steps(experiment)[run]
+        twin = step == 0 and len(steps) > 1
+        return {
+            "of": f"{run}-step{steps[-1]}" if twin else "",
+            "repository": run,
+            "step": step,
+            # Seeds of one YAML: each is an untrained twin of the others before its first step.
+            "family": run.rsplit("-s", 1)[0],
+            "passing": not twin and step != steps[-1],
+        }
     source = model.source
-    step = re.search(r"step(\d+)$", getattr(source, "revision", ""))
+    named = re.search(r"step(\d+)$", getattr(source, "revision", ""))
     return {
         "of": getattr(source, "of", ""),
         "repository": getattr(source, "repository", ""),
-        "step": int(step.group(1)) if step else None,
+        "step": int(named.group(1)) if named else None,
     }
 
 
@@ -225,7 +339,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
     headline = _plain(head) | {"probe": experiment.protocol[head.protocol].probe}
     folder = f"studies/{experiment.study_name}"
     corpora = {
-        name: {"text": _plain(c.text), "sequences": _plain(c.sequences)}
+        name: {"text": _text(c.text), "sequences": _plain(c.sequences)}
         for name, c in experiment.corpus.items()
     }
     facts = [
@@ -251,7 +365,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 for name, protocol in experiment.protocol.items()
                 if name in {claim.protocol for claim in experiment.claim.values()}
             },
-            "models": {name: _identity(experiment.model[name]) for name in study.models},
+            "models": {name: _identity(experiment, name) for name in study.models},
             # The tables of nulls hold their draws; how many there are stands in their own slices.
             "statistics": _plain(experiment.statistics, exclude={"null_draws"}),
         },
@@ -260,14 +374,22 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "cells": cells,
             "headline": headline,
             "models": {
-                name: {"label": m.label, "of": getattr(m.source, "of", "")}
+                name: {
+                    "label": experiment.model[name].label,
+                    "of": _identity(experiment, name)["of"],
+                }
                 for name in study.models
-                for m in [experiment.model[name]]
             },
             "scales": scales,
             "statistics": intervals,
             "tokens": experiment.corpus[head.corpus].sequences.tokens,
         },
+        **_comparisons(experiment, folder),
+        **(
+            {f"{folder}/causal": {"models": list(study.causal.models), "statistics": intervals}}
+            if study.causal
+            else {}
+        ),
         f"{folder}/nearest": {
             "headline": headline,
             "models": {

@@ -24,6 +24,14 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "corpora/plain.py",
         "corpora/wikitext.py",
     ),
+    "prepare_recipe": ("training/tokens.py", "stages/training.py"),
+    "train_model": (
+        "store/training.py",
+        "training/architectures.py",
+        "training/batches.py",
+        "training/loop.py",
+        "training/tokens.py",
+    ),
     "encode_sequences": (
         "corpora/sequences.py",
         "corpora/conditions.py",
@@ -45,6 +53,20 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "stages/claims.py",
     ),
     "aggregate_study": ("inference/intervals.py", "stages/aggregate.py"),
+    "change_attention": (
+        "attention/capture.py",
+        "attention/rows.py",
+        "causal/*.py",
+        "models/load.py",
+        "stages/causal.py",
+    ),
+    "summarise_changes": ("inference/intervals.py", "stages/causal.py"),
+    "compare_runs": (
+        "inference/designs.py",
+        "inference/shapes.py",
+        "report/trained.py",
+        "stages/runs.py",
+    ),
     "summarise_facts": ("inference/intervals.py", "stages/facts.py"),
     "compare_tables": (
         *PUBLISHED,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from attention_wavelets.config.schema import Text
+from attention_wavelets.config.schema import Split, Text
 from attention_wavelets.corpora.mediawiki import read_mediawiki
 from attention_wavelets.corpora.plain import read_jsonl, read_parquet, read_text
 from attention_wavelets.errors import PipelineError, unknown_name
@@ -54,5 +55,14 @@ def _documents(reader: Reader, text: Text, files: list[Path]) -> Iterator[Docume
     least = max(text.min_characters, 1)
     for path in files:
         for title, body in reader(path, text):
-            if len(body.strip()) >= least:
+            if len(body.strip()) >= least and _wanted(body, text.split):
                 yield Document(title, body)
+
+
+def _wanted(body: str, split: Split | None) -> bool:
+    """Whether a document belongs to the part: by its own text, so that no other moves it."""
+    if split is None:
+        return True
+    digest = hashlib.sha256(f"{split.seed}\0{body}".encode()).digest()
+    drawn = int.from_bytes(digest[:8], "big") / 2**64
+    return (drawn < split.held_out) == (split.part == "held_out")

@@ -176,7 +176,8 @@ def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, An
     if uses_alibi(text):
         return "alibi", none
     pairs, base = _rotary(model, text, head_size)
-    if pairs:
+    # A model may have the table of frequencies and no layer that reads it.
+    if pairs and any(rotary_layers(text, int(text.num_hidden_layers))):
         facts = {
             "rotary_fraction": 2 * pairs / head_size,
             "rotary_frequencies": pairs,

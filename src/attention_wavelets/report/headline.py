@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["COLUMNS", "HeadlineColumn", "number"]
+from markupsafe import Markup
+
+__all__ = ["COLUMNS", "HeadlineColumn", "number", "with_interval"]
 
 
 @dataclass(frozen=True)
@@ -91,3 +95,11 @@ def number(value: object) -> str:
     if real and abs(real) < 0.0005:
         return f"{real:.1e}"
     return f"{real:.3f}"
+
+
+def with_interval(row: Mapping[Any, Any], value: str, low: str, high: str) -> Markup:
+    """A number of a row and, in brackets, the limits that stand in two other columns."""
+    shown, least, most = (number(row.get(key)) for key in (value, low, high))
+    if shown == "–":
+        return Markup("–")
+    return Markup('{} <span class="interval">[{}, {}]</span>').format(shown, least, most)

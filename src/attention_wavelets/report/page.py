@@ -26,8 +26,9 @@ def _template() -> Template:
 
 
 def render_page(page: ReportInput, names: Sequence[str] | None = None) -> str:
-    """The page with the named sections, all of them in registry order unless told."""
-    chosen = list(SECTIONS) if names is None else list(names)
+    """The page with the named sections, those that apply in registry order unless told."""
+    fitting = [name for name, section in SECTIONS.items() if section.applies(page)]
+    chosen = fitting if names is None else list(names)
     for name in chosen:
         if name not in SECTIONS:
             raise unknown_name("report section", name, SECTIONS)

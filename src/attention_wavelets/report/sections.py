@@ -12,9 +12,11 @@ from typing import Any
 from markupsafe import Markup
 
 from attention_wavelets.reference import CITATION
+from attention_wavelets.report.causal import causal_section
 from attention_wavelets.report.claims import verdict_section
 from attention_wavelets.report.embed import EmbeddedFigure
-from attention_wavelets.report.headline import COLUMNS, number
+from attention_wavelets.report.headline import COLUMNS, with_interval
+from attention_wavelets.report.ladder import ladder_section
 from attention_wavelets.report.markup import joined, link, paragraph, table, terms
 from attention_wavelets.report.nearest import nearest_cells
 from attention_wavelets.report.partners import PARTNERS
@@ -63,6 +65,7 @@ class Section:
     name: str
     title: str
     build: Callable[[ReportInput], Markup]
+    applies: Callable[[ReportInput], bool] = lambda _page: True
 
 
 def what_was_run(page: ReportInput) -> Markup:
@@ -273,10 +276,7 @@ def _kinds(tables: StudyTables) -> list[str]:
 
 
 def _with_interval(row: Mapping[Any, Any], statistic: str) -> Markup:
-    value, low, high = (number(row.get(statistic + end)) for end in ("", "_low", "_high"))
-    if value == "–":
-        return Markup("–")
-    return Markup('{} <span class="interval">[{}, {}]</span>').format(value, low, high)
+    return with_interval(row, statistic, f"{statistic}_low", f"{statistic}_high")
 
 
 def _direction(causal: Any) -> str:
@@ -299,6 +299,18 @@ def _revision(manifest: Mapping[str, Any]) -> str:
 SECTIONS: dict[str, Section] = {
     section.name: section
     for section in (
+        Section(
+            "trained",
+            "What changes when nothing else does",
+            lambda p: ladder_section(p.tables),
+            lambda p: not p.tables.runs.empty,
+        ),
+        Section(
+            "causes",
+            "Do bands matter?",
+            lambda p: causal_section(p.tables),
+            lambda p: not p.tables.causal.empty,
+        ),
         Section("claims", "Verdicts", lambda p: verdict_section(p.tables.claims)),
         Section("run", "What was run", what_was_run),
         Section("headline", "Headline numbers", headline_numbers),

@@ -71,6 +71,11 @@ class StudyTables:
         The published tables beside ours, number by number (reproduction.csv); may be empty.
     scales
         Subsampled condition -> `fraction` kept and `method`.
+    runs, changes, phases
+        Of models trained here: a row per checkpoint, per comparison, and per run and measure
+        (what compare_runs wrote); may be empty. Checkpoints on the way stand in `runs` alone.
+    causal
+        One row per model and change of attention (what summarise_changes wrote); may be empty.
     """
 
     heads: pd.DataFrame
@@ -84,6 +89,10 @@ class StudyTables:
     claims: pd.DataFrame = field(default_factory=pd.DataFrame)
     reproduction: pd.DataFrame = field(default_factory=pd.DataFrame)
     scales: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    changes: pd.DataFrame = field(default_factory=pd.DataFrame)
+    phases: pd.DataFrame = field(default_factory=pd.DataFrame)
+    causal: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:
         for name, frame, keys in (
@@ -124,7 +133,8 @@ class StudyTables:
 
     def label(self, model: str) -> str:
         """The model's printed name, with quantisation and tuning."""
-        return str(self.fact(model, "label"))
+        known = (self.models["model"] == model).any()
+        return str(self.fact(model, "label")) if known else model
 
     def length(self, model: str) -> int:
         """Positions in a headline signal of this model; 0 where unknown."""

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from attention_wavelets.config.checkpoints import run_steps
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.resources.disk import download_bytes, signal_bytes, table_bytes
 from attention_wavelets.resources.jobs import Needs, sizes_of
 from attention_wavelets.resources.memory import MIB
 from attention_wavelets.resources.sizes import Sizes
-from attention_wavelets.resources.work import extraction_minutes
+from attention_wavelets.resources.work import START_MINUTES, extraction_minutes
 
 __all__ = ["Card", "cards", "estimate", "estimate_text", "measured_rate"]
 
@@ -59,7 +60,7 @@ def measured_rate(seconds: float = _SECONDS) -> float:
 
 
 def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
-    """A row per model of a study.
+    """A row per model of a study, or per training run with all its checkpoints.
 
     Parameters
     ----------
@@ -80,7 +81,11 @@ def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
     if card not in cards():
         raise unknown_name("GPU", card, cards(), "--gpu")
     rows = []
+    runs = run_steps(needs.experiment)
+    trained = {f"{run}-step{step}" for run, steps in runs.items() for step in steps}
     for name in needs.experiment.study.models:
+        if name in trained:
+            continue
         sizes = sizes_of(needs.experiment, name, needs.facts)
         row: dict[str, Any] = {"model": name, "reason": ""}
         if sizes is None:
@@ -88,6 +93,9 @@ def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
         else:
             row |= _row(needs, name, sizes, cards()[card], rate)
         rows.append(row)
+    for run, steps in runs.items():
+        found = _run_row(needs, f"{run}-step{steps[-1]}", len(steps), cards()[card], rate)
+        rows.append({"model": f"{run} ({len(steps)} checkpoints)", "reason": "", **found})
     columns = ["model", *_COLUMNS, "fits", "reason"]
     return pd.DataFrame(rows).reindex(columns=columns)
 
@@ -99,7 +107,7 @@ def _row(needs: Needs, name: str, sizes: Sizes, card: Card, rate: float) -> dict
     model = needs.experiment.model[name]
     corpora = [corpus for one, corpus in needs.extractions() if one == name]
     half = model.dtype != "float32"
-    fetched = 0 if model.source.kind in ("untrained", "local") else download_bytes(sizes)
+    fetched = 0 if model.source.kind in ("untrained", "local", "trained") else download_bytes(sizes)
     on_card = max(needs.card_memory(name, corpus, sizes) for corpus in corpora) * MIB / _GIB
 
     def minutes(speed: float) -> float:
@@ -118,6 +126,20 @@ def _row(needs: Needs, name: str, sizes: Sizes, card: Card, rate: float) -> dict
         "minutes_here": minutes(rate),
         "minutes_gpu": minutes(card.half if half else card.float32),
     }
+
+
+def _run_row(needs: Needs, name: str, count: int, card: Card, rate: float) -> dict[str, Any]:
+    """A training run with all its checkpoints: they have one size."""
+    sizes = sizes_of(needs.experiment, name, needs.facts)
+    assert sizes is not None, "told from the YAML"
+    row = _row(needs, name, sizes, card, rate)
+    # Training is bfloat16 on a card, whatever the type of the passes that are measured.
+    for key, speed in (("minutes_here", rate), ("minutes_gpu", card.half)):
+        # One process extracts from all of them.
+        passes = count * (row[key] - START_MINUTES) + START_MINUTES
+        row[key] = passes + needs.training_minutes(name, speed)
+    weights = count * sizes.parameters * sizes.stored / _GIB
+    return row | {"download_gib": 0.0, "disk_gib": count * row["disk_gib"] + weights}
 
 
 def estimate_text(table: pd.DataFrame, card: str, rate: float) -> str:
@@ -143,6 +165,7 @@ def estimate_text(table: pd.DataFrame, card: str, rate: float) -> str:
     ):
         lines.append(f"{name}: unknown, {reason}")
     lines.append(
-        "extraction only; a forecast from sizes (GPU: the maker's rate), within a factor of a few"
+        "extraction and training only; a forecast from sizes (GPU: the maker's rate), within a "
+        "factor of a few"
     )
     return "\n".join(lines)

@@ -21,9 +21,14 @@ from attention_wavelets.resources.memory import (
     gpu_bytes,
     judging_bytes,
     measuring_bytes,
+    training_bytes,
 )
 from attention_wavelets.resources.sizes import Sizes
-from attention_wavelets.resources.work import extraction_minutes, measuring_minutes
+from attention_wavelets.resources.work import (
+    extraction_minutes,
+    measuring_minutes,
+    training_minutes,
+)
 
 __all__ = ["Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
 
@@ -47,6 +52,10 @@ class Need:
     mem_mb: int
     runtime: int
     gpu: int = 0
+
+    def times(self, count: int) -> Need:
+        """Of so many pieces of work, one after the other."""
+        return replace(self, runtime=self.runtime * count)
 
     def grown(self, attempt: int) -> Need:
         """The request of the n-th attempt, counted from 1."""
@@ -77,6 +86,9 @@ def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
     if known := facts(name):
         return Sizes.of_facts(known, model.dtype)
     source = model.source
+    if source.kind == "trained":
+        # Bytes and special tokens, beside the merges.
+        return Sizes.of_trained(source, 300 + experiment.recipe[source.recipe].tokenizer.merges)
     given = experiment.model[source.of] if source.kind == "untrained" else model
     if given.architecture is None:
         return None
@@ -113,6 +125,28 @@ class Needs:
         self.facts = facts
         self._nulls = {(c.model, c.corpus, c.protocol): c for c in null_cells(experiment)}
 
+    def training(self, model: str) -> Need:
+        """Of train_model, for any checkpoint of the run."""
+        runtime = self.experiment.runtime
+        sizes = sizes_of(self.experiment, model, self.facts)
+        source = self.experiment.model[model].source
+        assert sizes is not None
+        assert source.kind == "trained"
+        recipe = self.experiment.recipe[source.recipe]
+        gpus = 0 if runtime.device == "cpu" else 1
+        minutes = self.training_minutes(model, _CARD if gpus else _CORE)
+        held = training_bytes(sizes, recipe.batch, recipe.context)
+        return Need(_mib(held), _minutes(minutes), gpus)
+
+    def training_minutes(self, model: str, rate: float) -> float:
+        """Forecast for the run of a checkpoint, at a rate in operations per second."""
+        sizes = sizes_of(self.experiment, model, self.facts)
+        source = self.experiment.model[model].source
+        assert sizes is not None
+        assert source.kind == "trained"
+        recipe = self.experiment.recipe[source.recipe]
+        return training_minutes(sizes, recipe.tokens, recipe.context, recipe.last_step, rate)
+
     def extraction(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
         """Of one of `shards`, on a card where the settings ask for one, else on `threads`."""
         runtime = self.experiment.runtime
@@ -123,6 +157,18 @@ class Needs:
         rate = _CARD if gpus else _CORE * threads
         minutes = extraction_minutes(sizes, self.passes(corpus), rate) / shards
         return Need(self.memory(model, corpus, sizes), _minutes(minutes), gpus)
+
+    def changing(self, model: str, corpus: str, threads: int) -> Need:
+        """Of change_attention: a pass of half the sequences for every change and text."""
+        asked = self.experiment.study.causal
+        assert asked is not None, "asked for by the rule of a study that has it"
+        found = self.extraction(model, corpus, threads)
+        heads = 2 * 3 * len(asked.shares) * len(asked.replacements) * (1 + asked.draws)
+        # Rows of a band are filtered one query after the other, which takes ten times as long.
+        passes = heads + 10 * 3 * (1 + 2 * asked.draws) + 4
+        share = passes / 2 / max(1, len(self._conditions(corpus)))
+        minutes = math.ceil(found.runtime * max(1.0, share / _SPARE))
+        return replace(found, runtime=minutes)
 
     def packing(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
         """Of extract_signals: the extraction itself, or what is left once all shards are done."""

@@ -13,6 +13,7 @@ __all__ = [
     "measuring_bytes",
     "rows_bytes",
     "state_bytes",
+    "training_bytes",
 ]
 
 MIB = 2**20
@@ -99,6 +100,20 @@ def measuring_bytes(sizes: Sizes, sequences: int, row: int, settings: int = 1) -
     # Spectra, coefficients, windows and columns of one layer are about 16 times its signals.
     whole = 8 * _SEQUENCES * sizes.layers * sizes.heads * row
     return _TABLES + 16 * layer + 3 * whole + settings * 4 * MIB
+
+
+def training_bytes(sizes: Sizes, batch: int, context: int) -> int:
+    """Peak bytes of a process that trains a model in float32.
+
+    Weights, gradients, two moments and a state being written; of every layer the states of a whole
+    batch, and the logits of its tokens twice.
+    """
+    weights = 4 * 6 * sizes.parameters
+    vocabulary = sizes.embeddings // sizes.hidden_size
+    # A fused attention keeps no matrix; families with an eager one keep three.
+    matrix = 3 * sizes.heads * context if sizes.hooked else 0
+    per_token = sizes.layers * (16 * sizes.hidden_size + matrix) + 3 * vocabulary
+    return _LIBRARIES + weights + 4 * batch * context * per_token
 
 
 def judging_bytes(models: int) -> int:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from attention_wavelets.config.schema import Architecture
+from attention_wavelets.config.schema import Architecture, TrainedSource
+from attention_wavelets.config.training import parameters
 
 __all__ = ["BYTES", "HOOKED", "Sizes"]
 
@@ -51,6 +52,21 @@ class Sizes:
             hidden_size=known.hidden_size,
             stored=BYTES[known.stored or dtype],
             hooked=known.model_type in HOOKED,
+        )
+
+    @classmethod
+    def of_trained(cls, source: TrainedSource, tokens: int) -> Sizes:
+        """Of a model that is trained here, with so many tokens in its vocabulary."""
+        embeddings = tokens * source.hidden_size
+        return cls(
+            parameters=parameters(source) + embeddings,
+            embeddings=embeddings,
+            layers=source.layers,
+            heads=source.heads,
+            head_size=source.hidden_size // source.heads,
+            hidden_size=source.hidden_size,
+            stored=BYTES["float32"],
+            hooked=source.architecture in HOOKED,
         )
 
     @classmethod

@@ -6,12 +6,22 @@ import math
 
 from attention_wavelets.resources.sizes import Sizes
 
-__all__ = ["extraction_minutes", "extraction_operations", "measuring_minutes"]
+__all__ = [
+    "START_MINUTES",
+    "extraction_minutes",
+    "extraction_operations",
+    "measuring_minutes",
+    "training_minutes",
+]
 
 # Part of a machine's best rate that a forward pass with the capture keeps.
 _EFFICIENCY = 0.45
+# The same of training.
+_TRAINING = 0.35
 # Minutes before the first pass: libraries, and weights from the disk, bytes a minute.
-_START = 0.5
+START_MINUTES = 0.5
+# Seconds a layer and step of training, however small it is: calls, and the optimiser.
+_STEP = 0.005
 _READ = 20e9
 # Seconds for one signal of 128 numbers, measured and drawn by one core: `paper`, and the
 # permutations of `rigorous`.
@@ -47,9 +57,20 @@ def extraction_minutes(sizes: Sizes, passes: dict[int, int], rate: float) -> flo
         Operations per second that the device reaches in a large product of matrices.
     """
     seconds = extraction_operations(sizes, passes) / (rate * _EFFICIENCY)
-    return _START + sizes.parameters * sizes.stored / _READ + seconds / 60
+    return START_MINUTES + sizes.parameters * sizes.stored / _READ + seconds / 60
+
+
+def training_minutes(sizes: Sizes, tokens: int, context: int, steps: int, rate: float) -> float:
+    """Minutes to train on so many tokens: a pass forward, and twice as much backward."""
+    weights = sizes.parameters
+    attention = 4 * sizes.layers * sizes.heads * sizes.head_size * context
+    seconds = 3 * tokens * (2 * weights + attention) / (rate * _TRAINING)
+    seconds += steps * _STEP * sizes.layers
+    return START_MINUTES + seconds / 60
 
 
 def measuring_minutes(kind: str, signals: int, row: int) -> float:
     """Minutes to measure so many signals of `row` numbers under a protocol of this kind."""
-    return _START + signals * _SIGNAL[kind] * max(row, 16) / 128 * math.log2(max(row, 16)) / 7 / 60
+    numbers = max(row, 16)
+    seconds = signals * _SIGNAL[kind] * numbers / 128 * math.log2(numbers) / 7
+    return START_MINUTES + seconds / 60

@@ -189,6 +189,7 @@ def _compared(
         facts = manifests[name]["facts"]
         if (
             not entry["of"]
+            and not entry.get("passing")
             and (not asked.needs or name in asked.needs)
             and facts["position_encoding"]
             in (asked.position_encoding or [facts["position_encoding"]])
@@ -226,7 +227,7 @@ def _of_model(
     null = config["nulls"][name]
     kind = str(null["kind"])
     if kind == "untrained":
-        twins = [twin for twin, entry in config["models"].items() if entry["of"] == model]
+        twins = [twin for twin in config["models"] if _is_twin(twin, model, config["models"])]
         draws = [Subject((tables.panel(case, twin),)) for twin in twins]
         return NullDraws(name, kind, draws, "the study has no untrained twin")
     if kind == "condition":
@@ -240,6 +241,12 @@ def _of_model(
         return NullDraws(name, kind, [Subject((tables.panel(case, model, replaced),))])
     draws = [Subject((panel,)) for panel in tables.null_panels(case, name, model)]
     return NullDraws(name, kind, draws, "it has no meaning for these signals")
+
+
+def _is_twin(twin: str, model: str, models: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a model is the other before training, or differs from that in the seed alone."""
+    of, family = models[twin]["of"], models[model].get("family")
+    return bool(of) and (of == model or (bool(family) and models[twin].get("family") == family))
 
 
 def _joined(

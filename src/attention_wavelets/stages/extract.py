@@ -490,16 +490,10 @@ def _joined(notes: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
-    import torch
-
     from attention_wavelets.models.load import load_model
+    from attention_wavelets.resources.cards import chosen_device
 
-    if device in ("cuda", "spread") and not torch.cuda.is_available():
-        where = f"runtime.device={device}"
-        raise PipelineError("no CUDA device is visible", where, "use cpu or auto")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return load_model(manifest, device=device)
+    return load_model(manifest, device=chosen_device(device))
 
 
 def _batches(

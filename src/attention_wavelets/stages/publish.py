@@ -33,6 +33,8 @@ def study_tables(
     nearest: Path | None = None,
     reproduction: Path | None = None,
     claims: Path | None = None,
+    compared: Sequence[Path] = (),
+    causal: Path | None = None,
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -45,6 +47,10 @@ def study_tables(
     heads, models, pairs, summary, nearest, reproduction, claims
         What aggregate_study, compare_tables and judge_claims wrote; figures need the first three
         alone, and a study need not have claims.
+    compared
+        Of models trained here: what compare_runs wrote, or the first of it.
+    causal
+        What summarise_changes wrote, if the study changes attention.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -52,7 +58,8 @@ def study_tables(
     from attention_wavelets.report.tables import Headline, StudyTables
 
     head = config["headline"]
-    rows = read_csv(models)
+    trained = dict(zip(("runs", "changes", "phases"), map(read_csv, compared), strict=False))
+    rows = _without_passing(read_csv(models), trained.get("runs"))
     protocol = PaperProtocol.model_validate(config["protocol"])
     return StudyTables(
         heads=read_table(heads),
@@ -66,16 +73,38 @@ def study_tables(
         reproduction=pd.DataFrame() if reproduction is None else read_csv(reproduction),
         claims=pd.DataFrame() if claims is None else read_csv(claims),
         scales=config.get("scales", {}),
+        causal=pd.DataFrame() if causal is None else read_csv(causal),
+        **trained,
     )
 
 
+def _without_passing(models: pd.DataFrame, runs: pd.DataFrame | None) -> pd.DataFrame:
+    """Models without checkpoints between the first and the last of a run: hundreds of rows."""
+    if runs is None:
+        return models
+    steps = runs.groupby("run")["step"]
+    passing = runs[
+        (runs["step"] > steps.transform("min")) & (runs["step"] < steps.transform("max"))
+    ]
+    return models[~models["model"].isin(passing["model"])]
+
+
 def plot_study(
-    config: Mapping[str, Any], heads: Path, models: Path, pairs: Path, out: Path
+    config: Mapping[str, Any],
+    heads: Path,
+    models: Path,
+    pairs: Path,
+    out: Path,
+    runs: Path | None = None,
+    causal: Path | None = None,
 ) -> None:
     """Draw every figure of a study into the folder `out`."""
     from attention_wavelets.report.figures import draw_figure, save_figure
 
-    tables = study_tables(config, heads, models, pairs, nulls=True)
+    compared = () if runs is None else (runs,)
+    tables = study_tables(
+        config, heads, models, pairs, compared=compared, causal=causal, nulls=True
+    )
     settings = Figure.model_validate(config["settings"])
     for name in config["figures"]:
         save_figure(draw_figure(name, tables, settings), out, name, settings)
@@ -95,6 +124,8 @@ def write_study_report(
     figures: Path,
     out: Path,
     claims: Path | None = None,
+    compared: Sequence[Path] = (),
+    causal: Path | None = None,
 ) -> None:
     """Write the page of a study.
 
@@ -106,16 +137,20 @@ def write_study_report(
         Of every model; of every corpus; of every model and corpus.
     heads, models, pairs, summary, nearest, reproduction, claims
         What aggregate_study, compare_tables and, if the study has claims, judge_claims wrote.
+    compared, causal
+        What compare_runs wrote, if the study has models trained here, and summarise_changes.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
-    tables = study_tables(config, heads, models, pairs, summary, nearest, reproduction, claims)
+    tables = study_tables(
+        config, heads, models, pairs, summary, nearest, reproduction, claims, compared, causal
+    )
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {
         "study": config["study"],
-        "models": [read_json(path) for path in manifests],
+        "models": [m for m in map(read_json, manifests) if m["name"] in tables.names],
         "left_out": config.get("left_out", {}),
         "corpora": {
             name: corpus_facts(entry) | built[name] for name, entry in config["corpora"].items()

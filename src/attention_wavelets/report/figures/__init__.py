@@ -11,8 +11,10 @@ from matplotlib.figure import Figure
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.report.figures.bands import BAND_DEPTH, BAND_SHARES
+from attention_wavelets.report.figures.causal import CAUSAL_BANDS, CAUSAL_HEADS
 from attention_wavelets.report.figures.decay import SCALE_DECAY
 from attention_wavelets.report.figures.heads import HEAD_CORRELATION, LOCAL_GLOBAL
+from attention_wavelets.report.figures.ladder import LADDER_ENCODING, LADDER_SIZE, LADDER_STEPS
 from attention_wavelets.report.figures.published import PAPER_TABLES
 from attention_wavelets.report.figures.scale import SCALE_CORRELATION
 from attention_wavelets.report.figures.spec import FigureSpec
@@ -35,6 +37,11 @@ FIGURES: dict[str, FigureSpec] = {
     "scale_correlation": SCALE_CORRELATION,
     "scale_decay": SCALE_DECAY,
     "paper_tables": PAPER_TABLES,
+    "ladder_size": LADDER_SIZE,
+    "ladder_steps": LADDER_STEPS,
+    "ladder_encoding": LADDER_ENCODING,
+    "causal_heads": CAUSAL_HEADS,
+    "causal_bands": CAUSAL_BANDS,
 }
 
 # What would make two runs differ in bytes: dates, and versions of the drawing library.

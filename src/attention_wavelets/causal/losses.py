@@ -1,0 +1,174 @@
+"""The loss of a language model while its attention is changed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
+from attention_wavelets.attention.extract import token_inputs
+from attention_wavelets.attention.rows import Rows
+from attention_wavelets.causal.rows import Method, band_of, edit_row
+
+__all__ = [
+    "Replacement",
+    "band_edit",
+    "head_edit",
+    "head_outputs",
+    "rotary_zeroed",
+    "sequence_losses",
+]
+
+Replacement = Literal["mean", "resample", "zero"]
+
+
+def sequence_losses(
+    model: nn.Module,
+    ids: NDArray[np.integer[Any]],
+    *,
+    rows: RowEdit | None = None,
+    outputs: OutputEdit | None = None,
+    first: int = 0,
+) -> NDArray[np.float64]:
+    """Mean loss in nats a token of each sequence, (sequence, ), the next token predicted.
+
+    Parameters
+    ----------
+    model
+        A causal base model whose table of tokens is its output layer too.
+    ids
+        (sequence, position).
+    rows, outputs
+        What is changed, as for `editing`; without either the plain pass.
+    first
+        Predictions before this position are left out, such as the first copy of repeated tokens.
+    """
+    targets = torch.as_tensor(np.ascontiguousarray(ids))
+    with torch.inference_mode(), editing(model, rows=rows, outputs=outputs):
+        states = model(**token_inputs(model, ids)).last_hidden_state
+        table = model.get_input_embeddings().weight
+        found = []
+        for one, target in zip(states, targets, strict=True):
+            logits = functional.linear(one[first:-1], table).float()
+            wanted = target[first + 1 :].to(logits.device, torch.long)
+            found.append(functional.cross_entropy(logits, wanted))
+    return np.array([float(loss) for loss in found])
+
+
+def head_outputs(model: nn.Module, ids: NDArray[np.integer[Any]]) -> dict[str, Tensor]:
+    """Name of each attention module -> outputs of its heads, (sequence, head, position, size)."""
+    names = {module: name for name, module in model.named_modules()}
+    found: dict[str, Tensor] = {}
+
+    def read(module: nn.Module, output: Tensor) -> None:
+        found[names[module]] = output.detach().clone()
+
+    sequence_losses(model, ids, outputs=read)
+    return found
+
+
+def head_edit(
+    model: nn.Module,
+    heads: Mapping[str, Sequence[int]],
+    known: Mapping[str, Tensor],
+    replacement: Replacement,
+    seed: int = 0,
+) -> OutputEdit:
+    """Replace what some heads give out.
+
+    Parameters
+    ----------
+    model
+        The model.
+    heads
+        Name of an attention module -> its heads that are knocked out.
+    known
+        Outputs on other sequences, as `head_outputs` gives: `mean` takes their mean over sequences
+        at each position, `resample` one of the sequences, drawn for each head and sequence.
+    replacement
+        `zero` leaves nothing.
+    seed
+        Of the draws.
+    """
+    names = {module: name for name, module in model.named_modules()}
+
+    def edit(module: nn.Module, output: Tensor) -> Tensor | None:
+        chosen = list(heads.get(names[module], ()))
+        if not chosen:
+            return None
+        changed = output.clone()
+        if replacement == "zero":
+            changed[:, chosen] = 0
+            return changed
+        stored = known[names[module]][:, :, : output.shape[2]].to(output.device)
+        if replacement == "mean":
+            changed[:, chosen] = stored.mean(0)[chosen].to(output.dtype)
+            return changed
+        random = np.random.default_rng([seed, *names[module].encode()])
+        for head in chosen:
+            drawn = torch.as_tensor(random.integers(len(stored), size=len(output)))
+            changed[:, head] = stored[drawn.to(stored.device), head].to(output.dtype)
+        return changed
+
+    return edit
+
+
+def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit:
+    """Change a band of every row of every head; see `causal.rows`.
+
+    Parameters
+    ----------
+    low, high
+        Shares of the Nyquist frequency. An empty band changes nothing.
+    method, seed
+        As for `edit_row`.
+    """
+
+    def edit(rows: Rows) -> Tensor | None:
+        if not low < high:
+            return None
+        changed = rows.probabilities.clone()
+        for row in range(changed.shape[2]):
+            query = rows.start + row
+            count = query + 1 if rows.call.causal else changed.shape[3]
+            band = band_of(count, low, high)
+            if bool(band.any()):
+                generator = torch.Generator().manual_seed(seed * 1_000_003 + query)
+                seen = changed[:, :, row, :count]
+                changed[:, :, row, :count] = edit_row(seen, band, method, generator)
+        return changed
+
+    return edit
+
+
+@contextmanager
+def rotary_zeroed(model: nn.Module, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
+    """Take rotation away from some rotary pairs, in all heads: their content stays.
+
+    Parameters
+    ----------
+    model
+        A model with rotary positions.
+    choose
+        Given the frequencies of a table in cycles per token, which of them are set to 0.
+    """
+    tables = {
+        name: buffer
+        for name, buffer in model.named_buffers()
+        if name.rsplit(".", 1)[-1].endswith("inv_freq") and "original" not in name
+    }
+    before = {name: buffer.clone() for name, buffer in tables.items()}
+    try:
+        for buffer in tables.values():
+            buffer[choose(buffer / (2 * torch.pi))] = 0
+        yield
+    finally:
+        for name, buffer in tables.items():
+            buffer.copy_(before[name])

@@ -1,0 +1,127 @@
+"""Models that are trained here: which architectures there are, and what each can have."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from attention_wavelets.errors import PipelineError
+
+if TYPE_CHECKING:
+    from attention_wavelets.config.schema import Recipe, TrainedSource
+
+__all__ = ["FAMILIES", "Family", "check_recipe", "check_source", "parameters"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """What a family of transformers can be trained as here.
+
+    Attributes
+    ----------
+    encodings, objectives
+        Allowed values.
+    gated
+        Whether the feed-forward layer has a gate: three matrices, not two.
+    biases, norms
+        Numbers per layer beyond matrices, in units of the width: biases of attention and output,
+        gains and shifts of norms.
+    inner_bias
+        Whether the feed-forward layer's inner numbers have a bias.
+    fixed
+        Feed-forward width over model width, where the architecture fixes it.
+    outside
+        Numbers outside of layers and embeddings, in units of the width.
+    """
+
+    encodings: tuple[str, ...]
+    objectives: tuple[str, ...]
+    gated: bool
+    biases: int
+    norms: int
+    inner_bias: bool
+    outside: int
+    fixed: int | None = None
+
+
+FAMILIES = {
+    "llama": Family(("rope",), ("causal",), True, 0, 2, False, 1),
+    "smollm3": Family(("rope", "none"), ("causal",), True, 0, 2, False, 1),
+    "gpt_neox": Family(("rope", "rope_quarter"), ("causal",), False, 5, 4, True, 2),
+    "gpt2": Family(("learned",), ("causal",), False, 5, 4, True, 2),
+    "opt": Family(("learned",), ("causal",), False, 5, 4, True, 2),
+    "bloom": Family(("alibi",), ("causal",), False, 5, 4, True, 4, fixed=4),
+    "modernbert": Family(("rope",), ("masked",), True, 0, 2, False, 1),
+    "t5": Family(("relative_bias",), ("masked",), False, 0, 2, False, 1),
+}
+
+
+def parameters(source: TrainedSource) -> int:
+    """Numbers of the base model without embeddings of tokens and positions.
+
+    Relative biases (a table of 32 distances per head, once) count as positions. ModernBERT's first
+    layer lacks a norm that its embeddings have, so that the sum is the same.
+    """
+    family = FAMILIES[source.architecture]
+    width, inner = source.hidden_size, source.intermediate_size
+    layer = 4 * width**2 + (3 if family.gated else 2) * width * inner
+    layer += (family.biases + family.norms) * width + family.inner_bias * inner
+    return source.layers * layer + family.outside * width
+
+
+def check_source(source: TrainedSource, where: str) -> None:
+    """Refuse what an architecture cannot be.
+
+    Raises
+    ------
+    PipelineError
+        An encoding or objective that it does not have, a feed-forward width that it fixes, heads
+        that do not divide the width, or whose size is odd and cannot be rotated.
+    """
+    family, name = FAMILIES[source.architecture], source.architecture
+    for key, allowed in (("encoding", family.encodings), ("objective", family.objectives)):
+        value = getattr(source, key)
+        if value not in allowed:
+            others = [n for n, f in FAMILIES.items() if value in getattr(f, f"{key}s")]
+            raise PipelineError(
+                f"source.{key}: {name} cannot have '{value}', only {' or '.join(allowed)}",
+                where,
+                f"take architecture {' or '.join(others)}",
+            )
+    if family.fixed and source.intermediate_size != family.fixed * source.hidden_size:
+        raise PipelineError(
+            f"source.intermediate_size: {name} has {family.fixed} times hidden_size, "
+            f"{family.fixed * source.hidden_size}, got {source.intermediate_size}",
+            where,
+        )
+    size, rest = divmod(source.hidden_size, source.heads)
+    quarter = 8 if source.encoding == "rope_quarter" else 2
+    if rest or size % quarter:
+        raise PipelineError(
+            f"source.heads: {source.heads} heads of hidden_size {source.hidden_size} are not of a "
+            f"size that {quarter} divides",
+            where,
+            "change either",
+        )
+
+
+def check_recipe(recipe: Recipe, where: str) -> None:
+    """Refuse checkpoints beyond the end of training, and a warm-up without a run after it.
+
+    Raises
+    ------
+    PipelineError
+        As said.
+    """
+    last = recipe.last_step
+    if late := [step for step in recipe.keep if step > last]:
+        raise PipelineError(
+            f"keep: step {late[0]} is after the last, {last} "
+            f"({recipe.tokens} tokens in batches of {recipe.batch} x {recipe.context})",
+            where,
+            "train on more tokens or keep earlier steps",
+        )
+    if recipe.optimiser.warmup >= last:
+        raise PipelineError(
+            f"optimiser.warmup: {recipe.optimiser.warmup} steps of {last}", where, "shorten it"
+        )

@@ -1,0 +1,98 @@
+"""The section on attention that was changed: which bands matter to the loss, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from attention_wavelets.report.headline import number, with_interval
+from attention_wavelets.report.markup import joined, paragraph, table
+from attention_wavelets.report.tables import StudyTables
+
+__all__ = ["causal_section"]
+
+
+def causal_section(tables: StudyTables) -> Markup:
+    """The loss of every model, then heads of a band beside matched others, then bands of rows."""
+    rows = tables.causal
+    plain = rows[rows["kind"] == "plain"]
+    losses = [
+        (tables.label(row["model"]), row["text"], number(row["loss"]))
+        for row in plain.to_dict("records")
+    ]
+    return joined(
+        [
+            paragraph(
+                "Nothing is trained here: attention is changed while a finished model runs, and "
+                "the loss of the next token is told, in nats, with its interval over documents. "
+                "Every second sequence is changed; what replaces the output of a head comes from "
+                "the others."
+            ),
+            table(("model", "text", "loss, nothing changed"), losses),
+            Markup("<h3>Heads of a band</h3>"),
+            _heads(tables, rows),
+            Markup("<h3>Bands of rows, and rotary pairs</h3>"),
+            _bands(tables, rows),
+        ]
+    )
+
+
+def _heads(tables: StudyTables, rows: pd.DataFrame) -> Markup:
+    """The largest dose; with and without heads that do what is known."""
+    heads = rows[(rows["kind"] == "heads") & (rows["control"].fillna("") == "")]
+    if heads.empty:
+        return paragraph("No model has enough heads.")
+    keys = ["model", "text", "band", "replacement", "excluded"]
+    most = heads.loc[heads.groupby(keys, sort=False)["count"].idxmax()]
+    lines = [
+        (
+            tables.label(row["model"]),
+            row["text"],
+            row["band"],
+            f"{int(row['count'])}, {row['replacement']}",
+            "left out" if row["excluded"] else "among them",
+            _interval(row, "change"),
+            _interval(row, "beyond"),
+        )
+        for row in most.to_dict("records")
+    ]
+    titles = (
+        *("model", "text", "band", "heads, replaced by"),
+        *("sinks, previous token, induction", "change of loss", "beyond matched others"),
+    )
+    note = (
+        "A band matters beyond the place and size of its heads where the last column lies above 0. "
+        "Mean: over other sequences at the same position; resample: another sequence, drawn for "
+        "each head."
+    )
+    return joined([table(titles, lines), paragraph(note)])
+
+
+def _bands(tables: StudyTables, rows: pd.DataFrame) -> Markup:
+    words = {
+        ("rows", ""): "removed from rows",
+        ("rows", "random_band"): "as much energy from elsewhere",
+        ("rows", "random_phase"): "phases drawn",
+        ("rotary", ""): "rotary pairs at rest",
+    }
+    chosen = rows[rows["kind"].isin(["rows", "rotary"])].fillna({"control": ""})
+    lines = [
+        (
+            tables.label(row["model"]),
+            row["text"],
+            row["band"],
+            words[row["kind"], row["control"]],
+            _interval(row, "change"),
+            _interval(row, "beyond"),
+        )
+        for row in chosen.to_dict("records")
+    ]
+    titles = ("model", "text", "band", "what", "change of loss", "beyond as much from elsewhere")
+    return table(titles, lines)
+
+
+def _interval(row: Mapping[Any, Any], name: str) -> Markup:
+    return with_interval(row, name, f"{name}_low", f"{name}_high")

@@ -1,0 +1,197 @@
+"""The section on models trained here: what changes when nothing else does, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from attention_wavelets.report.headline import number, with_interval
+from attention_wavelets.report.markup import joined, paragraph, table, terms
+from attention_wavelets.report.tables import StudyTables
+from attention_wavelets.report.trained import ENCODINGS, OBJECTIVE, REFERENCE, reference_runs
+
+__all__ = ["ladder_section"]
+
+# A difference counts if chance alone gives one as large less often, for all comparisons together.
+_LEVEL = 0.05
+_FACTORS = {"training": "Training", "size": "Size", "encoding": "Position encoding"}
+
+
+def ladder_section(tables: StudyTables) -> Markup:
+    """Answers in a sentence each, then every measure, then where in training each steps."""
+    changes = tables.changes
+    if changes.empty:
+        return paragraph("No runs were compared.")
+    return joined(
+        [
+            terms(_answers(tables)),
+            paragraph(_how(tables)),
+            _measures(changes),
+            Markup("<h3>Where in training it happens</h3>"),
+            *_phases(tables),
+            Markup("<h3>What was trained</h3>"),
+            _trained(tables.runs),
+        ]
+    )
+
+
+def _answers(tables: StudyTables) -> Iterator[tuple[str, str]]:
+    changes = tables.changes[tables.changes["wavelet"].astype(bool)]
+    for factor, title in _FACTORS.items():
+        rows = changes[(changes["factor"] == factor) & changes["p"].notna()]
+        if rows.empty:
+            yield f"{title}?", "Not compared in this study."
+            continue
+        sure = rows[rows["p_holm"] < _LEVEL]
+        count, total = sure["measure"].nunique(), rows["measure"].nunique()
+        words = f"{count} of {total} wavelet-like measures change{_by(factor, rows)}."
+        if count:
+            largest = sure.loc[sure["size"].abs().idxmax()]
+            words += f" Most: {_one(largest)}."
+        yield f"{title}?", words
+    remains = changes[changes["factor"] == "remains"]
+    if len(remains):
+        low, high = remains["value"].min(), remains["value"].max()
+        yield (
+            "What remains of fresh weights?",
+            f"Heads keep their order between the first and the last step with rank correlations of "
+            f"{low:.2f} to {high:.2f}, by measure (1: the same order; 0: none of it).",
+        )
+
+
+def _by(factor: str, rows: pd.DataFrame) -> str:
+    first = rows.iloc[0]
+    if factor == "training":
+        return f" between fresh weights and the last step ({int(first['n'])} runs)"
+    if factor == "size":
+        return f" from {first['reference']} to {first['level']} parameters ({int(first['n'])} runs)"
+    levels = ", ".join(ENCODINGS.get(level, level) for level in rows["level"].unique())
+    return f" when {ENCODINGS[REFERENCE]} is replaced ({levels}; {int(first['n']) // 2} seeds each)"
+
+
+def _one(row: Mapping[Any, Any]) -> str:
+    level = f" with {ENCODINGS.get(row['level'], row['level'])}" * (row["factor"] == "encoding")
+    return (
+        f"{row['title']}{level}, by {number(row['value'])} "
+        f"[{number(row['low'])}, {number(row['high'])}]"
+    )
+
+
+def _how(tables: StudyTables) -> str:
+    runs = tables.runs
+    least, most = (f"{int(runs['parameters'].agg(f)):,}" for f in ("min", "max"))
+    return (
+        f"Small models ({least} to {most} parameters beside embeddings), trained by this pipeline "
+        "on one text, so that only what is named differs; nothing here says that large models "
+        "behave alike. Units are runs: intervals and p-values are about new seeds on the same "
+        "text, and p is corrected (Holm) for every comparison of the table. A change counts below "
+        f"{_LEVEL:g}. Size is the change from the smallest to the largest model along a line in "
+        "log parameters; training and size are of models with rotary positions on the whole head, "
+        "encodings of one size, with seeds as blocks."
+    )
+
+
+def _measures(changes: pd.DataFrame) -> Markup:
+    heads = ("measure", "training", "size", "encoding", "encodings that differ", "remains")
+    rows = []
+    kinds = []
+    for _, part in changes.groupby("measure", sort=False):
+        own = dict(iter(part.groupby("factor", sort=False)))
+        first = part.iloc[0]
+        rows.append(
+            (
+                first["title"],
+                *(_cell(own.get(factor)) for factor in ("training", "size")),
+                _share(own.get("encoding")),
+                _different(own.get("encoding")),
+                _interval(own["remains"].iloc[0]) if "remains" in own else Markup("–"),
+            )
+        )
+        kinds.append("" if first["wavelet"] else "twin")
+    note = (
+        "Training and size: difference with its interval, bold where it counts. Encoding: share of "
+        "the variance that encodings explain beside seeds (partial eta squared). Remains: rank "
+        "correlation over heads between first and last step. Indented: what training is known to "
+        "bring."
+    )
+    return joined([table(heads, rows, kinds=kinds), paragraph(note)])
+
+
+def _cell(rows: pd.DataFrame | None) -> Markup:
+    if rows is None or rows["p"].isna().all():
+        return Markup("–")
+    row = rows.iloc[0]
+    found = _interval(row)
+    return Markup("<strong>{}</strong>").format(found) if row["p_holm"] < _LEVEL else found
+
+
+def _interval(row: Mapping[Any, Any]) -> Markup:
+    return with_interval(row, "value", "low", "high")
+
+
+def _share(rows: pd.DataFrame | None) -> str:
+    return "–" if rows is None else number(rows["share"].iloc[0])
+
+
+def _different(rows: pd.DataFrame | None) -> Markup:
+    if rows is None:
+        return Markup("–")
+    sure = rows[rows["p_holm"] < _LEVEL]
+    lines = [
+        Markup("{} {}").format(ENCODINGS.get(row["level"], row["level"]), _interval(row))
+        for row in sure.to_dict("records")
+    ]
+    return Markup("<br>").join(lines) if lines else Markup("none seen")
+
+
+def _phases(tables: StudyTables) -> Iterator[Markup]:
+    """Median step over runs with the reference encoding, and how often a step fits best."""
+    phases, runs = tables.phases, tables.runs
+    chosen = reference_runs(runs)["run"].unique()
+    mine = phases[phases["run"].isin(chosen)]
+    if mine.empty:
+        yield paragraph("Not compared in this study.")
+        return
+    rows, kinds = [], []
+    for _, part in mine.groupby("measure", sort=False):
+        sure = part[part["best"] == "step"]
+        steps = sure["step"]
+        shown = "–"
+        if len(steps):
+            shown = f"{steps.median():.0f} ({steps.min():.0f} to {steps.max():.0f})"
+        rows.append((part.iloc[0]["title"], f"{len(sure)} of {len(part)}", shown))
+        kinds.append("" if part.iloc[0]["wavelet"] else "twin")
+    yield table(("measure", "runs with a step", "where: median (range)"), rows, kinds=kinds)
+    yield paragraph(
+        "On the axis ln(1 + step), a step is compared with a line and with no change (BIC), run by "
+        "run, for rotary positions. Only kept steps are seen, so that a place is known to the gap "
+        "between two of them. Phases that belong together step at the same place in the same runs."
+    )
+
+
+def _trained(runs: pd.DataFrame) -> Markup:
+    last = runs.sort_values("step").groupby("run", sort=False).tail(1).sort_values("run")
+    rows = []
+    for (objective, encoding, size), part in last.groupby(
+        ["objective", "encoding", "parameters"], sort=True
+    ):
+        bits = part["bits_per_byte"].mean()
+        rows.append(
+            (
+                f"{ENCODINGS.get(encoding, encoding)}{', masked' * (objective != OBJECTIVE)}",
+                f"{int(size):,}",
+                f"{part['layers'].iloc[0]} × {part['heads'].iloc[0]}",
+                len(part),
+                f"{int(part['tokens'].iloc[0]):,}",
+                number(part["held_out_loss"].mean()),
+                number(bits),
+            )
+        )
+    heads = (
+        *("position encoding", "parameters", "layers × heads", "seeds", "tokens"),
+        *("held-out loss (nats a token)", "bits a byte"),
+    )
+    return table(heads, rows)

@@ -1,0 +1,137 @@
+"""What is followed through models trained here, and the words for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+__all__ = [
+    "ENCODINGS",
+    "FOLLOWED",
+    "OBJECTIVE",
+    "REFERENCE",
+    "Followed",
+    "main_objective",
+    "reference_runs",
+]
+
+ENCODINGS = {
+    "rope": "RoPE",
+    "rope_quarter": "RoPE, quarter",
+    "alibi": "ALiBi",
+    "learned": "learned",
+    "relative_bias": "relative bias",
+    "none": "none",
+}
+# The encoding that others are compared with, and the objective of those runs where there are some.
+REFERENCE, OBJECTIVE = "rope", "causal"
+
+
+def main_objective(runs: pd.DataFrame) -> str:
+    """The objective whose runs decide on size and training: causal, if any run is."""
+    found = set(runs["objective"]) if len(runs) else {OBJECTIVE}
+    return OBJECTIVE if OBJECTIVE in found else str(min(found))
+
+
+def reference_runs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of runs with the encoding that others are compared with, and the main objective."""
+    return runs[(runs["encoding"] == REFERENCE) & (runs["objective"] == main_objective(runs))]
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A number per model that is followed through sizes, encodings and steps.
+
+    Attributes
+    ----------
+    name, title
+        Column of runs.csv, and how the report calls it.
+    statistic, kind, condition
+        Its row of summary.parquet and the kind of its protocol; or of facts.parquet, where `kind`
+        is "fact".
+    best
+        Of a fact: the head that does it most, not the mean over heads.
+    wavelet
+        Whether the paper takes it, or a measure beside it, for a sign of wavelets; the others say
+        what training is known to bring.
+    """
+
+    name: str
+    title: str
+    statistic: str
+    kind: str
+    condition: str = ""
+    best: bool = False
+    wavelet: bool = True
+
+
+FOLLOWED = (
+    Followed("spectral_entropy", "spectral entropy (nats)", "spectral_entropy_mean", "paper"),
+    Followed("selectivity", "selectivity (ratio)", "selectivity_mean", "paper"),
+    Followed("band_low", "low band (share of power)", "band_low_mean", "paper"),
+    Followed("band_high", "high band (share of power)", "band_high_mean", "paper"),
+    Followed(
+        "scale_sensitivity",
+        "scale sensitivity at 1/2 (1 − cosine)",
+        "scale_sensitivity_mean",
+        "paper",
+        "half",
+    ),
+    Followed(
+        "position_spectrum",
+        "position–spectrum correlation (Pearson)",
+        "position_spectrum_correlation",
+        "paper",
+    ),
+    Followed("octave_1", "finest octave (share of power)", "octave_share_1_mean", "rigorous"),
+    Followed(
+        "complementarity",
+        "division of octaves among heads (0 to 1)",
+        "bank_complementarity",
+        "rigorous",
+    ),
+    Followed(
+        "scale_octaves",
+        "diversity of scales in octaves (number)",
+        "bank_scale_octaves",
+        "rigorous",
+    ),
+    Followed(
+        "arrangement_gain",
+        "gain of the order over chance (ratio)",
+        "arrangement_gain_mean",
+        "rigorous",
+    ),
+    Followed(
+        "scale_kappa",
+        "kappa: +1 stretches, −1 keeps width (number)",
+        "scale_kappa_mean",
+        "rigorous",
+        "half",
+    ),
+    Followed("kernel_width", "kernel width in tokens (number)", "kernel_width_median", "rigorous"),
+    Followed(
+        "sink",
+        "attention to the first token (0 to 1)",
+        "sink_importance",
+        "fact",
+        wavelet=False,
+    ),
+    Followed(
+        "previous_token",
+        "previous token, best head (0 to 1)",
+        "previous_token",
+        "fact",
+        best=True,
+        wavelet=False,
+    ),
+    Followed(
+        "induction",
+        "induction, best head (0 to 1)",
+        "induction",
+        "fact",
+        best=True,
+        wavelet=False,
+    ),
+)

@@ -1,0 +1,344 @@
+"""Stages change_attention and summarise_changes: do bands of attention matter to the loss?"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from attention_wavelets.causal.heads import by_layer, doses, matched, strongest
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.inference.intervals import clustered_t
+from attention_wavelets.store.arrays import open_group
+from attention_wavelets.store.sequences import read_sequences
+from attention_wavelets.store.tables import read_table, table_writer, write_csv
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = ["change_attention", "summarise_changes"]
+
+BANDS = ("low", "mid", "high")
+# What is changed: heads, bands of rows, rotary pairs; `plain` is nothing.
+_METHODS = ("band", "random_band", "random_phase")
+# Keeps draws of heads apart from other uses of a seed.
+_HEADS_STREAM = 0x48454144
+_KEYS = ("text", "kind", "band", "count", "share", "replacement", "excluded", "control")
+
+
+@dataclass(frozen=True)
+class _Text:
+    """Sequences whose loss is told, others that outputs are taken from, and what counts."""
+
+    name: str
+    ids: np.ndarray
+    documents: np.ndarray
+    others: np.ndarray
+    first: int
+
+
+@dataclass(frozen=True)
+class _Change:
+    """One condition: its keys and how the losses come about."""
+
+    keys: dict[str, Any]
+    draw: int
+    run: Callable[[_Text], np.ndarray]
+
+
+def change_attention(
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    sequences: Path,
+    heads: Path,
+    signals: Path,
+    out: Path,
+    *,
+    device: str = "cpu",
+) -> None:
+    """Write the loss of every sequence under every change of attention.
+
+    Parameters
+    ----------
+    config
+        The slice: shares of heads, replacements, draws, band edges, texts.
+    manifest, sequences, heads, signals
+        What fetch_model (or describe_checkpoint), encode_sequences, measure_heads and
+        extract_signals wrote.
+    out
+        Parquet file to write: a row per text, change, draw and sequence.
+    device
+        Where the model runs.
+
+    Raises
+    ------
+    PipelineError
+        A model that predicts no next token, or whose attention can be read and not changed.
+    """
+    from tqdm import tqdm
+
+    from attention_wavelets.models.load import load_model
+
+    name = manifest["name"]
+    if not manifest["facts"]["causal"]:
+        raise PipelineError("predicts no next token", name, "leave it out of study.causal.models")
+    model = load_model(dict(manifest), device=device)
+    _refuse_other_output(model.config.get_text_config(), name)
+    texts = _texts(config, sequences)
+    scores = _scores(config, heads, signals)
+    with table_writer(out) as writer:
+        for text in texts:
+            changes = list(_changes(config, manifest, model, text, scores))
+            bar = tqdm(changes, desc=f"{name}, {text.name}", disable=not sys.stderr.isatty())
+            for change in bar:
+                losses = change.run(text)
+                frame = pd.DataFrame({"sequence": np.arange(len(losses)), "loss": losses})
+                frame.insert(1, "document", text.documents)
+                for place, (key, value) in enumerate({**change.keys, "draw": change.draw}.items()):
+                    frame.insert(place, key, value)
+                writer.append(frame)
+
+
+def _refuse_other_output(config: Any, name: str) -> None:
+    """A base model has no output layer: only a table of tokens that serves as one can be used."""
+    tied = getattr(config, "tie_word_embeddings", False)
+    if not tied or getattr(config, "final_logit_softcapping", None):
+        raise PipelineError(
+            "its output layer is not its table of tokens alone, so that its loss is not known here",
+            name,
+            "leave it out of study.causal.models",
+        )
+
+
+def _texts(config: Mapping[str, Any], sequences: Path) -> list[_Text]:
+    """Every second sequence is changed, from the others outputs are taken."""
+    found = []
+    for name in (config["condition"], config["repeated"]):
+        if name is None:
+            continue
+        arrays = read_sequences(sequences, name)
+        ids, documents = arrays["ids"], arrays["document"]
+        # Of tokens that come twice, the second time is what a head can know.
+        first = ids.shape[1] // 2 if name == config["repeated"] else 0
+        found.append(_Text(name, ids[1::2], documents[1::2], ids[::2], first))
+    return found
+
+
+def _scores(config: Mapping[str, Any], heads: Path, signals: Path) -> dict[str, np.ndarray]:
+    """(layer, head) means: shares of power in each band, and whether it does what is known."""
+    table = read_table(heads)
+    rows = table[(table["condition"] == config["condition"]) & (table["probe"] == config["probe"])]
+    found = {
+        band: rows.pivot_table(f"band_{band}", "layer", "head", aggfunc="mean").to_numpy()
+        for band in BANDS
+    }
+    known = np.zeros(found["low"].shape, dtype=bool)
+    for condition, names in (
+        (config["condition"], ("sink_importance", "previous_token")),
+        (config["repeated"], ("induction",)),
+    ):
+        if condition is not None:
+            with open_group(signals, condition) as group:
+                for number in names:
+                    known |= np.nanmean(group[number].values, axis=0) > config["functional"]
+    return {**found, "functional": known}
+
+
+def _changes(
+    config: Mapping[str, Any],
+    manifest: Mapping[str, Any],
+    model: nn.Module,
+    text: _Text,
+    scores: Mapping[str, np.ndarray],
+) -> Iterator[_Change]:
+    from attention_wavelets.causal.losses import head_outputs, sequence_losses
+
+    def keys(kind: str, **more: Any) -> dict[str, Any]:
+        empty = {"band": "", "count": 0, "share": np.nan, "replacement": ""}
+        return {
+            "text": text.name,
+            "kind": kind,
+            **empty,
+            "excluded": False,
+            "control": "",
+            **more,
+        }
+
+    def plain(asked: _Text) -> np.ndarray:
+        return sequence_losses(model, asked.ids, first=asked.first)
+
+    yield _Change(keys("plain"), 0, plain)
+    known = head_outputs(model, text.others)
+    yield from _knockouts(config, model, known, scores, keys)
+    yield from _row_bands(config, model, keys)
+    if manifest["facts"]["position_encoding"] == "rotary":
+        yield from _rotary_bands(config, model, keys)
+
+
+def _knockouts(
+    config: Mapping[str, Any],
+    model: nn.Module,
+    known: Mapping[str, Tensor],
+    scores: Mapping[str, np.ndarray],
+    keys: Callable[..., dict[str, Any]],
+) -> Iterator[_Change]:
+    from attention_wavelets.causal.losses import head_edit, sequence_losses
+
+    names = list(known)
+    norms = _norms(model, known)
+    counts = doses(norms.size, config["shares"])
+
+    def losses(heads: np.ndarray, replacement: Any, seed: int) -> Callable[[_Text], np.ndarray]:
+        edit = head_edit(model, by_layer(heads, names), known, replacement, seed)
+        return lambda text: sequence_losses(model, text.ids, outputs=edit, first=text.first)
+
+    for excluded in (False, True):
+        left_out = scores["functional"] if excluded else np.zeros(norms.shape, dtype=bool)
+        for band in BANDS:
+            for count, share in counts.items():
+                # As many again must be left for the control.
+                if 2 * count > np.count_nonzero(~left_out):
+                    continue
+                chosen = strongest(scores[band], count, left_out)
+                for replacement in config["replacements"]:
+                    about = {"band": band, "count": count, "share": share}
+                    about |= {"replacement": replacement, "excluded": excluded}
+                    run = losses(chosen, replacement, config["seed"])
+                    yield _Change(keys("heads", **about), 0, run)
+                    for draw in range(config["draws"]):
+                        random = np.random.default_rng([config["seed"], _HEADS_STREAM, draw])
+                        others = matched(chosen, norms, random, left_out)
+                        run = losses(others, replacement, config["seed"])
+                        yield _Change(keys("heads", **about, control="matched"), draw, run)
+
+
+def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
+    """(layer, head) mean norm of what each head adds to the stream, or gives out where unknown."""
+    from attention_wavelets.attention.value_output import value_output
+
+    rows = []
+    for name, outputs in known.items():
+        weights = value_output(model, name, outputs.shape[1])
+        given = outputs.float()
+        if weights is not None:
+            given = given @ weights.output.float().transpose(1, 2)
+        rows.append(given.norm(dim=-1).mean(dim=(0, 2)).cpu().numpy())
+    return np.stack(rows).astype(np.float64)
+
+
+def _row_bands(
+    config: Mapping[str, Any], model: nn.Module, keys: Callable[..., dict[str, Any]]
+) -> Iterator[_Change]:
+    from attention_wavelets.causal.losses import band_edit, sequence_losses
+
+    for band, (low, high) in _edges(config).items():
+        for method in _METHODS:
+            control = "" if method == "band" else method
+            for draw in range(config["draws"] if control else 1):
+                edit = band_edit(low, high, method, config["seed"] + draw)
+
+                def run(text: _Text, edit: Any = edit) -> np.ndarray:
+                    return sequence_losses(model, text.ids, rows=edit, first=text.first)
+
+                yield _Change(keys("rows", band=band, control=control), draw, run)
+
+
+def _rotary_bands(
+    config: Mapping[str, Any], model: nn.Module, keys: Callable[..., dict[str, Any]]
+) -> Iterator[_Change]:
+    from attention_wavelets.causal.losses import rotary_zeroed, sequence_losses
+
+    for band, (low, high) in {**_edges(config), "all": (0.0, np.inf)}.items():
+
+        def run(text: _Text, low: float = low, high: float = high) -> np.ndarray:
+            # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
+            with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
+                return sequence_losses(model, text.ids, first=text.first)
+
+        yield _Change(keys("rotary", band=band), 0, run)
+
+
+def _edges(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    low, high = config["band_edges"]
+    return {"low": (0.0, low), "mid": (low, high), "high": (high, 1.0)}
+
+
+def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Path) -> None:
+    """Write the change of loss for every model and change, with intervals over documents.
+
+    Parameters
+    ----------
+    config
+        The slice: models and statistics.
+    tables
+        What change_attention wrote for each of them, in order.
+    out
+        CSV file to write.
+    """
+    frames = []
+    for model, path in zip(config["models"], tables, strict=True):
+        table = read_table(path)
+        plain = table[table["kind"] == "plain"].set_index(["text", "sequence"])["loss"]
+        at = pd.MultiIndex.from_frame(table[["text", "sequence"]])
+        table["change"] = table["loss"].to_numpy() - plain.loc[at].to_numpy()
+        # A control is the mean over its draws, sequence by sequence.
+        own = table.groupby([*_KEYS, "sequence", "document"], dropna=False, sort=False)
+        mean = own["change"].mean().reset_index()
+        for key, rows in mean.groupby(list(_KEYS), dropna=False, sort=False):
+            row = dict(zip(_KEYS, key, strict=True))
+            if row["kind"] == "plain":
+                loss = plain.loc[row["text"]].to_numpy()
+                frames.append({"model": model, **row, "loss": float(loss.mean())})
+                continue
+            frames.append(
+                {
+                    "model": model,
+                    **row,
+                    **_interval(rows["change"], rows["document"], "change", config),
+                    **_beyond(mean, row, rows, config),
+                }
+            )
+    write_csv(out, pd.DataFrame(frames, columns=_COLUMNS))
+
+
+_COLUMNS = (
+    *("model", *_KEYS, "loss"),
+    *("change", "change_low", "change_high"),
+    *("beyond", "beyond_low", "beyond_high", "n", "reason"),
+)
+
+
+def _interval(
+    values: pd.Series, documents: pd.Series, name: str, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    rules = config["statistics"]
+    found = clustered_t(
+        values.to_numpy(dtype=np.float64),
+        documents.to_numpy(),
+        rules["confidence"],
+        min_clusters=rules["min_documents"],
+    )
+    numbers = {name: float(found.mean), f"{name}_low": float(found.low)}
+    numbers[f"{name}_high"] = float(found.high)
+    return {**numbers, "n": int(found.n), "reason": str(found.reason)}
+
+
+def _beyond(
+    mean: pd.DataFrame, row: Mapping[str, Any], rows: pd.DataFrame, config: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Change less that of the control, the same sequences for both; nothing without a control."""
+    control = {"heads": "matched", "rows": "random_band"}.get(row["kind"])
+    if row["control"] or control is None:
+        return {}
+    same = mean["control"] == control
+    for key in set(_KEYS) - {"control", "share"}:
+        same &= mean[key] == row[key]
+    other = mean[same].set_index("sequence")["change"]
+    paired = rows.set_index("sequence")["change"] - other
+    found = _interval(paired, rows.set_index("sequence")["document"], "beyond", config)
+    return {key: found[key] for key in ("beyond", "beyond_low", "beyond_high")}

@@ -1,0 +1,267 @@
+"""Stage compare_runs: what size, position encoding and training change in models trained here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from attention_wavelets.inference.designs import Contrast, along, between, paired
+from attention_wavelets.inference.multiple import holm
+from attention_wavelets.inference.shapes import change_point
+from attention_wavelets.report.trained import (
+    FOLLOWED,
+    REFERENCE,
+    Followed,
+    main_objective,
+    reference_runs,
+)
+from attention_wavelets.store.tables import iterate_table, read_table, write_csv
+
+__all__ = ["compare_runs"]
+
+
+def compare_runs(
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    heads: Path,
+    summary: Path,
+    facts: Path | None,
+    runs: Path,
+    changes: Path,
+    phases: Path,
+) -> None:
+    """Write a row per checkpoint, a row per comparison, and where in training each measure steps.
+
+    Parameters
+    ----------
+    config
+        The slice: runs with their models, the kind of each protocol, corpus and statistics.
+    manifests
+        Model -> manifest with its block `training`.
+    heads, summary, facts
+        What aggregate_study and summarise_facts wrote.
+    runs, changes, phases
+        CSV files to write.
+    """
+    table = _runs(config, manifests, read_table(summary), facts)
+    write_csv(runs, table)
+    confidence = config["statistics"]["confidence"]
+    rows = [
+        *_training(table, confidence),
+        *_sizes(table, confidence),
+        *_encodings(table, confidence),
+        *_remains(table, heads, config, confidence),
+    ]
+    frame = pd.DataFrame(rows, columns=_CHANGES)
+    frame["p_holm"] = holm(frame["p"].to_numpy(dtype=np.float64))
+    write_csv(changes, frame)
+    write_csv(phases, pd.DataFrame(_phases(table), columns=_PHASES))
+
+
+_CHANGES = (
+    *("measure", "title", "wavelet", "factor", "level", "reference"),
+    *("value", "low", "high", "p", "size", "share", "n", "reason"),
+)
+_PHASES = (
+    "measure",
+    "title",
+    "wavelet",
+    "run",
+    "seed",
+    "step",
+    "before",
+    "after",
+    "best",
+    "reason",
+)
+
+
+def _runs(
+    config: Mapping[str, Any],
+    manifests: Mapping[str, Mapping[str, Any]],
+    summary: pd.DataFrame,
+    facts: Path | None,
+) -> pd.DataFrame:
+    """A row per checkpoint: what it is, its losses, and every followed number."""
+    found = {f.name: _numbers(f, config, summary, facts) for f in FOLLOWED}
+    rows = []
+    for run, models in config["runs"].items():
+        for model in models:
+            manifest = manifests[model]
+            training = manifest["training"]
+            sizes = manifest["facts"]
+            rows.append(
+                {
+                    "model": model,
+                    "run": run,
+                    **{
+                        key: training[key]
+                        for key in ("encoding", "objective", "seed", "step", "tokens")
+                    },
+                    "parameters": sizes["non_embedding_parameters"],
+                    **{key: sizes[key] for key in ("layers", "heads", "hidden_size")},
+                    **{key: training[key] for key in ("loss", "held_out_loss", "bits_per_byte")},
+                    **{name: values.get(model, math.nan) for name, values in found.items()},
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def _numbers(
+    followed: Followed, config: Mapping[str, Any], summary: pd.DataFrame, facts: Path | None
+) -> dict[str, float]:
+    """Model -> value; the first measurement of the study that has it counts."""
+    if followed.kind == "fact":
+        return {} if facts is None else _of_facts(followed, facts)
+    condition = followed.condition or config["condition"]
+    names = [name for name, kind in config["protocols"].items() if kind == followed.kind]
+    rows = summary[
+        (summary["statistic"] == followed.statistic)
+        & (summary["condition"] == condition)
+        & summary["protocol"].isin(names)
+        & (summary["corpus"] == config["corpus"])
+    ]
+    first = rows.drop_duplicates("model")
+    return dict(zip(first["model"], first["mean"].astype(float), strict=True))
+
+
+def _of_facts(followed: Followed, facts: Path) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for frame in iterate_table(facts):
+        rows = frame[frame["number"] == followed.statistic]
+        for model, part in rows.groupby("model", sort=False):
+            values.setdefault(str(model), []).extend(part["mean"].astype(float))
+    pick = np.nanmax if followed.best else np.nanmean
+    return {
+        model: float(pick(found)) for model, found in values.items() if not np.isnan(found).all()
+    }
+
+
+def _ends(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """First and last checkpoint of every run that has both, in the same order."""
+    steps = table.sort_values("step", kind="stable").groupby("run", sort=False)
+    first, last = steps.head(1).set_index("run"), steps.tail(1).set_index("run")
+    both = first.index[(first["step"] == 0) & (last["step"].reindex(first.index) > 0)]
+    return first.loc[both], last.loc[both]
+
+
+def _row(
+    followed: Followed,
+    factor: str,
+    level: str,
+    reference: str,
+    found: Contrast,
+    share: float = math.nan,
+) -> tuple[Any, ...]:
+    numbers = (found.value, found.low, found.high, found.p, found.size, share)
+    about = (followed.name, followed.title, followed.wavelet, factor, level, reference)
+    return (*about, *numbers, found.n, found.reason)
+
+
+def _training(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
+    """Last minus first checkpoint, over all runs with the reference encoding."""
+    first, last = _ends(reference_runs(table))
+    for followed in FOLLOWED:
+        found = paired(first[followed.name], last[followed.name], confidence=confidence)
+        yield _row(followed, "training", "last step", "step 0", found)
+
+
+def _sizes(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
+    """Along the logarithm of the parameters, at the last checkpoint, with the same encoding."""
+    _, last = _ends(reference_runs(table))
+    sizes = sorted(last["parameters"].unique())
+    level, reference = (f"{int(sizes[at]):,}" if sizes else "" for at in (-1, 0))
+    for followed in FOLLOWED:
+        places = np.log10(last["parameters"].to_numpy(dtype=np.float64))
+        found = along(last[followed.name], places, confidence=confidence)
+        yield _row(followed, "size", level, reference, found)
+
+
+def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
+    """Every other encoding against the reference, at the one size and objective they share."""
+    _, last = _ends(table)
+    main = main_objective(table)
+    for objective, rows in last.groupby("objective", sort=False):
+        shared = rows[rows["hidden_size"].isin(_common_sizes(rows))]
+        if shared["encoding"].nunique() < 2:
+            continue
+        for followed in FOLLOWED:
+            found = between(
+                shared[followed.name],
+                shared["encoding"],
+                shared["seed"],
+                REFERENCE,
+                confidence=confidence,
+            )
+            for level, contrast in found.contrasts.items():
+                factor = "encoding" if objective == main else f"encoding, {objective}"
+                yield _row(followed, factor, level, REFERENCE, contrast, found.share)
+
+
+def _common_sizes(rows: pd.DataFrame) -> list[int]:
+    """The width at which most encodings were trained."""
+    counts = rows.groupby("hidden_size")["encoding"].nunique()
+    return [int(counts.idxmax())] if len(counts) else []
+
+
+def _remains(
+    table: pd.DataFrame, heads: Path, config: Mapping[str, Any], confidence: float
+) -> Iterator[tuple[Any, ...]]:
+    """Rank correlation over heads between the first and the last checkpoint, averaged over runs."""
+    first, last = _ends(reference_runs(table))
+    wanted = {f.statistic.removesuffix("_mean").removesuffix("_median"): f for f in FOLLOWED}
+    models = {*first["model"], *last["model"]}
+    values: dict[tuple[str, str], np.ndarray] = {}
+    for frame in iterate_table(heads):
+        rows = frame[frame["model"].isin(models) & (frame["corpus"] == config["corpus"])]
+        for (model, protocol, condition), part in rows.groupby(
+            ["model", "protocol", "condition"], sort=False
+        ):
+            kind = config["protocols"].get(protocol)
+            for measure, followed in wanted.items():
+                if (
+                    followed.kind == kind
+                    and condition == (followed.condition or config["condition"])
+                    and f"{measure}_mean" in part
+                    and (model, followed.name) not in values
+                ):
+                    values[model, followed.name] = part[f"{measure}_mean"].to_numpy(dtype=float)
+    for followed in FOLLOWED:
+        pairs = [
+            (values[start, followed.name], values[end, followed.name])
+            for start, end in zip(first["model"], last["model"], strict=True)
+            if (start, followed.name) in values and (end, followed.name) in values
+        ]
+        if pairs:
+            found = paired(
+                np.zeros(len(pairs)), [_rank(*pair) for pair in pairs], confidence=confidence
+            )
+            yield _row(followed, "remains", "rank correlation over heads", "0", found)
+
+
+def _rank(start: np.ndarray, end: np.ndarray) -> float:
+    keep = ~(np.isnan(start) | np.isnan(end))
+    if keep.sum() < 3 or np.ptp(start[keep]) == 0 or np.ptp(end[keep]) == 0:
+        return math.nan
+    return float(stats.spearmanr(start[keep], end[keep]).statistic)
+
+
+def _phases(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
+    """Where each followed number of each run steps, on the axis ln(1 + step)."""
+    for run, rows in table.groupby("run", sort=False):
+        ordered = rows.sort_values("step")
+        axis = np.log1p(ordered["step"].to_numpy(dtype=np.float64))
+        for followed in FOLLOWED:
+            found = change_point(axis, ordered[followed.name].to_numpy(dtype=np.float64))
+            yield (
+                *(followed.name, followed.title, followed.wavelet),
+                *(run, int(ordered["seed"].iloc[0])),
+                *(float(np.expm1(found.location)), found.before, found.after),
+                *(found.best, found.reason),
+            )

@@ -1,0 +1,1 @@
+"""Small models trained from nothing: architectures of transformers, tokens, batches, the loop."""

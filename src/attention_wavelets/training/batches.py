@@ -1,0 +1,100 @@
+"""Which tokens a step of training sees: a function of the seed and the step alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from attention_wavelets.training.tokens import BOS, MASK
+
+__all__ = ["Rows", "held_out_rows", "hide"]
+
+# Apart from the stream of weights.
+_ORDER_STREAM, _MASK_STREAM = 0x4F524452, 0x4D41534B
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Sequences of a stream of tokens, in an order drawn anew for every epoch.
+
+    In each epoch the stream is cut into stretches from another first token on, so that a token is
+    seen once an epoch and not always at the same position.
+
+    Attributes
+    ----------
+    stream
+        int32 (T,).
+    context
+        Tokens of a sequence, BOS included.
+    seed
+        Decides the order.
+    """
+
+    stream: NDArray[np.int32]
+    context: int
+    seed: int
+
+    @property
+    def per_epoch(self) -> int:
+        """Sequences of an epoch."""
+        length = self.context - 1
+        return (len(self.stream) - length) // length
+
+    def at(self, step: int, batch: int) -> NDArray[np.int64]:
+        """The batch of a step, counted from 0: int64 (batch, context)."""
+        places = range(step * batch, (step + 1) * batch)
+        found = np.full((batch, self.context), BOS, dtype=np.int64)
+        for row, place in enumerate(places):
+            epoch, turn = divmod(place, self.per_epoch)
+            start = self._starts(epoch)[turn]
+            found[row, 1:] = self.stream[start : start + self.context - 1]
+        return found
+
+    def _starts(self, epoch: int) -> NDArray[np.int64]:
+        if self._cached[0] != epoch:
+            random = np.random.default_rng([self.seed, _ORDER_STREAM, epoch])
+            length = self.context - 1
+            first = random.integers(length)
+            starts = first + length * random.permutation(self.per_epoch)
+            self._cached[:] = [epoch, starts]
+        return self._cached[1]
+
+    def __post_init__(self) -> None:
+        # The order of one epoch: drawn once, not for every batch.
+        object.__setattr__(self, "_cached", [None, None])
+
+
+def held_out_rows(
+    stream: NDArray[np.int32], lengths: NDArray[np.int32], context: int, count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """Up to `count` stretches spread evenly over a stream, each behind BOS.
+
+    Returns
+    -------
+    ids, bytes
+        int64 (count, context); int32 (count, context - 1), the bytes each predicted token is.
+    """
+    length = context - 1
+    whole = len(stream) // length
+    chosen = np.unique(np.linspace(0, whole - 1, min(count, whole)).round().astype(np.int64))
+    ids = np.full((len(chosen), context), BOS, dtype=np.int64)
+    size = np.zeros((len(chosen), length), dtype=np.int32)
+    for row, place in enumerate(chosen):
+        ids[row, 1:] = stream[place * length : (place + 1) * length]
+        size[row] = lengths[place * length : (place + 1) * length]
+    return ids, size
+
+
+def hide(
+    ids: NDArray[np.int64], share: float, seed: int, step: int
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Replace a share of the tokens by MASK, never BOS: what is seen, and what is asked for.
+
+    Every hidden token becomes MASK: there is no further task in which it would have to be another.
+    """
+    random = np.random.default_rng([seed, _MASK_STREAM, step])
+    hidden = random.random(ids.shape) < share
+    hidden[:, 0] = False
+    return np.where(hidden, MASK, ids), hidden

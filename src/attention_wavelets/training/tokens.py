@@ -1,0 +1,87 @@
+"""A byte-pair tokenizer learned on the training text, and texts as one stream of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["BOS", "MASK", "PAD", "encode", "learn_tokenizer"]
+
+# Ids of the special tokens: before every text, in place of a hidden token, never seen.
+BOS, MASK, PAD = 0, 1, 2
+_SPECIAL = {"<bos>": BOS, "<mask>": MASK, "<pad>": PAD}
+_BYTES = 256
+# Texts that are encoded at a time, and characters that pairs are counted in at most.
+_TOGETHER, _LEARNED = 1000, 50_000_000
+
+
+def learn_tokenizer(texts: Iterable[str], merges: int, context: int) -> Any:
+    """A tokenizer of transformers with three special tokens, 256 bytes and up to `merges` pairs.
+
+    Any text can be encoded and is given back unchanged. BOS is put before a text.
+
+    Parameters
+    ----------
+    texts
+        What pairs are counted in, the first fifty million characters of it. Ties are broken by the
+        order of bytes, so that the same texts give the same tokenizer.
+    merges
+        0 makes every token a byte.
+    context
+        Tokens of a sequence, noted as the model's limit.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    raw = Tokenizer(models.BPE())
+    raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    raw.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=len(_SPECIAL) + _BYTES + merges,
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    raw.train_from_iterator(_first(texts), trainer)
+    raw.post_processor = processors.TemplateProcessing(
+        single="<bos> $A", special_tokens=[("<bos>", BOS)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        bos_token="<bos>",
+        eos_token="<bos>",
+        mask_token="<mask>",
+        pad_token="<pad>",
+        model_max_length=context,
+    )
+
+
+def _first(texts: Iterable[str]) -> Iterator[str]:
+    left = _LEARNED
+    for text in texts:
+        if left <= 0:
+            return
+        yield text
+        left -= len(text)
+
+
+def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """All tokens of the texts in a row, and how many bytes of text each stands for.
+
+    Returns
+    -------
+    ids, lengths
+        Both int32 (T,). Special tokens are not added.
+    """
+    found = []
+    for start in range(0, len(texts), _TOGETHER):
+        part = list(texts[start : start + _TOGETHER])
+        encoded = tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
+        found += [np.asarray(one, dtype=np.int32) for one in encoded]
+    ids = np.concatenate(found)
+    # In the byte-level alphabet one character of a token is one byte of the text.
+    names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    return ids, np.array([len(name) for name in names], dtype=np.int32)[ids]

@@ -1,0 +1,157 @@
+"""Losses with heads knocked out and bands removed, against the same done by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from attention_wavelets.causal.losses import (
+    band_edit,
+    head_edit,
+    head_outputs,
+    rotary_zeroed,
+    sequence_losses,
+)
+from attention_wavelets.errors import PipelineError
+from helpers.families import FAMILIES, HOOKED, VOCABULARY, build
+
+IDS = np.random.default_rng(0).integers(8, VOCABULARY, (3, 24))
+# Rotary with shared keys, without rotation, absolute positions, softcap, learned sinks, windows.
+CHANGED = ["llama", "gpt_neox", "gpt2", "opt", "smollm3", "gemma2", "gpt_oss", "mistral"]
+
+
+def by_hand(model) -> np.ndarray:
+    ids = torch.as_tensor(IDS)
+    with torch.no_grad():
+        states = model(input_ids=ids, use_cache=False).last_hidden_state
+        logits = states @ model.get_input_embeddings().weight.T
+    pairs = zip(logits, ids, strict=True)
+    return np.array([float(functional.cross_entropy(x[:-1], y[1:])) for x, y in pairs])
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_a_plain_pass_and_an_empty_band_are_the_models_own(name):
+    model = build(name)
+    plain = sequence_losses(model, IDS)
+    np.testing.assert_allclose(plain, by_hand(model), rtol=2e-5)
+    empty = sequence_losses(model, IDS, rows=band_edit(0.5, 0.5, "band"))
+    np.testing.assert_array_equal(empty, plain)
+    nobody = sequence_losses(model, IDS, outputs=head_edit(model, {}, {}, "zero"))
+    np.testing.assert_array_equal(nobody, plain)
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_rows_given_back_as_they_are_change_nothing_but_rounding(name):
+    model = build(name)
+    changed = sequence_losses(model, IDS, rows=lambda rows: rows.probabilities.clone())
+    np.testing.assert_allclose(changed, sequence_losses(model, IDS), rtol=2e-5)
+
+
+def test_a_head_that_gives_nothing_is_one_whose_output_weights_are_0():
+    model = build("llama")
+    size = model.config.head_dim
+    found = sequence_losses(
+        model, IDS, outputs=head_edit(model, {"layers.1.self_attn": [2]}, {}, "zero")
+    )
+    with torch.no_grad():
+        model.layers[1].self_attn.o_proj.weight[:, 2 * size : 3 * size] = 0
+    np.testing.assert_allclose(found, by_hand(model), rtol=2e-5)
+    assert np.abs(found - sequence_losses(build("llama"), IDS)).max() > 1e-4
+
+
+def test_outputs_of_heads_are_what_the_output_matrix_gets():
+    model = build("llama")
+    seen = {}
+    handle = model.layers[0].self_attn.o_proj.register_forward_pre_hook(
+        lambda _module, given: seen.update(x=given[0].clone())
+    )
+    found = head_outputs(model, IDS)["layers.0.self_attn"]
+    handle.remove()
+    joined = found.transpose(1, 2).flatten(2)
+    torch.testing.assert_close(joined, seen["x"])
+
+
+def test_a_mean_of_the_same_sequence_changes_nothing():
+    """Mean and resampling from the sequence itself put back what was there."""
+    model = build("llama")
+    heads = {f"layers.{layer}.self_attn": [0, 3] for layer in range(4)}
+    one = IDS[:1]
+    known = head_outputs(model, one)
+    plain = sequence_losses(model, one)
+    for replacement in ("mean", "resample"):
+        edit = head_edit(model, heads, known, replacement)
+        np.testing.assert_allclose(sequence_losses(model, one, outputs=edit), plain, rtol=1e-5)
+
+
+def test_a_resample_is_the_same_for_a_seed_and_of_other_sequences():
+    model = build("llama")
+    known = head_outputs(model, IDS[1:])
+    heads = {"layers.0.self_attn": [0, 1], "layers.2.self_attn": [1]}
+
+    def losses(seed: int) -> np.ndarray:
+        return sequence_losses(model, IDS, outputs=head_edit(model, heads, known, "resample", seed))
+
+    np.testing.assert_array_equal(losses(0), losses(0))
+    assert any(not np.array_equal(losses(0), losses(seed)) for seed in range(1, 5))
+
+
+@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+def test_a_band_of_all_rows_is_changed_as_row_by_row(method):
+    """Of the first layer, whose input does not depend on the change."""
+    from attention_wavelets.attention.capture import capturing, editing
+
+    model = build("llama")
+    seen = []
+    edit = band_edit(0.25, 0.75, method)
+
+    def note(rows):
+        changed = edit(rows)
+        if not seen:
+            seen.append((rows.probabilities.clone(), changed.clone()))
+        return changed
+
+    with torch.inference_mode(), editing(model, rows=note):
+        model(input_ids=torch.as_tensor(IDS), use_cache=False)
+    before, after = seen[0]
+    for query in range(24):
+        row = after[:, :, query]
+        assert (row >= 0).all()
+        assert not row[..., query + 1 :].any()
+        torch.testing.assert_close(row.sum(-1), before[:, :, query].sum(-1))
+    assert not torch.allclose(before[:, :, 20], after[:, :, 20], atol=1e-3)
+    # Afterwards the model is as it was.
+    with torch.inference_mode(), capturing(model, lambda rows: None):
+        pass
+    np.testing.assert_allclose(sequence_losses(model, IDS), by_hand(model), rtol=2e-5)
+
+
+def test_pairs_that_do_not_rotate_are_a_model_without_those_frequencies():
+    model = build("llama")
+    plain = sequence_losses(model, IDS)
+    with rotary_zeroed(model, lambda frequency: frequency > 0):
+        without = sequence_losses(model, IDS)
+    # The same weights in an architecture whose layers do not rotate at all.
+    import transformers
+
+    fields = {k: v for k, v in model.config.to_dict().items() if k != "model_type"}
+    config = transformers.SmolLM3Config(**fields | {"no_rope_layers": [0] * 4})
+    other = transformers.SmolLM3Model(config).eval()
+    other.load_state_dict(model.state_dict())
+    np.testing.assert_allclose(without, sequence_losses(other, IDS), rtol=1e-5)
+    np.testing.assert_array_equal(sequence_losses(model, IDS), plain)
+    with rotary_zeroed(model, lambda frequency: frequency < 0):
+        np.testing.assert_array_equal(sequence_losses(model, IDS), plain)
+
+
+def test_only_later_predictions_count_where_asked():
+    model = build("llama")
+    whole, late = (sequence_losses(model, IDS, first=first) for first in (0, 12))
+    assert not np.allclose(whole, late)
+
+
+@pytest.mark.parametrize("name", sorted(HOOKED & set(FAMILIES))[:2])
+def test_families_that_compute_their_own_attention_are_refused(name):
+    with pytest.raises(PipelineError, match=r"attention of .* cannot be changed"):
+        sequence_losses(build(name), IDS, rows=band_edit(0.1, 0.2, "band"))

@@ -1,0 +1,103 @@
+"""Comparisons of training runs, against closed forms, another library's sums, and simulations."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from attention_wavelets.inference.designs import along, between, paired
+
+SEED = 20261126
+
+
+def test_a_change_is_that_of_the_paired_t_test():
+    random = np.random.default_rng(SEED)
+    before, after = random.standard_normal((2, 9))
+    found = paired(before, after)
+    expected = stats.ttest_rel(after, before)
+    low, high = expected.confidence_interval(0.95)
+    assert found.value == pytest.approx(np.mean(after - before))
+    assert (found.low, found.high) == pytest.approx((low, high))
+    assert found.n == 9
+    assert found.p == pytest.approx(expected.pvalue)
+
+
+def test_a_line_is_that_of_least_squares_from_end_to_end():
+    random = np.random.default_rng(SEED)
+    x = np.repeat([4.0, 4.5, 5.0, 5.5, 6.0], 3)
+    y = 2 * x + random.standard_normal(15)
+    fit = stats.linregress(x, y)
+    half = stats.t.ppf(0.975, 13) * fit.stderr
+    found = along(y, x)
+    assert found.value == pytest.approx(2 * fit.slope)
+    assert found.low == pytest.approx(2 * (fit.slope - half))
+    assert found.high == pytest.approx(2 * (fit.slope + half))
+    assert found.p == pytest.approx(fit.pvalue)
+
+
+def blocks(effect: np.ndarray, noise: float, random: np.random.Generator, seeds: int = 3):
+    levels = [f"e{i}" for i in range(len(effect))]
+    rows = [
+        (value + block + noise * random.standard_normal(), level, seed)
+        for seed, block in enumerate(random.standard_normal(seeds))
+        for value, level in zip(effect, levels, strict=True)
+    ]
+    return (np.array(column) for column in zip(*rows, strict=True))
+
+
+def test_levels_are_those_of_a_regression_on_dummies():
+    values, levels, seeds = blocks(np.array([0, 1, 3.0]), 0.5, np.random.default_rng(SEED))
+    found = between(values, levels, seeds, "e0")
+    columns = [np.ones(9), *((levels == name) * 1.0 for name in ("e1", "e2"))]
+    columns += [(seeds == seed) * 1.0 for seed in (1, 2)]
+    design = np.column_stack(columns)
+    solution, residual, *_ = np.linalg.lstsq(design, values, rcond=None)
+    cut = design[:, [0, 3, 4]]
+    without = float(np.linalg.lstsq(cut, values, rcond=None)[1][0])
+    whole = float(residual[0])
+    f = (without - whole) / 2 / (whole / 4)
+    assert found.contrasts["e1"].value == pytest.approx(solution[1])
+    assert found.contrasts["e2"].value == pytest.approx(solution[2])
+    assert found.p == pytest.approx(stats.f.sf(f, 2, 4))
+    assert found.share == pytest.approx((without - whole) / without)
+    error = np.sqrt(whole / 4 * np.linalg.inv(design.T @ design)[1, 1])
+    half = stats.t.ppf(0.975, 4) * error
+    assert found.contrasts["e1"].high - found.contrasts["e1"].value == pytest.approx(half)
+
+
+def test_intervals_hold_what_they_say_when_seeds_differ_more_than_levels():
+    random = np.random.default_rng(SEED)
+    held, alarms, runs = 0, 0, 2000
+    for _ in range(runs):
+        found = between(*blocks(np.array([0, 0, 0, 0.7]), 0.3, random), "e0")
+        held += found.contrasts["e3"].low <= 0.7 <= found.contrasts["e3"].high
+        alarms += found.contrasts["e1"].p < 0.05
+    error = np.sqrt(0.05 * 0.95 / runs)
+    assert held / runs == pytest.approx(0.95, abs=4 * error)
+    assert alarms / runs == pytest.approx(0.05, abs=4 * error)
+
+
+def test_a_seed_that_lacks_a_level_is_left_out():
+    values, levels, seeds = blocks(np.array([0, 1.0]), 0.1, np.random.default_rng(SEED), seeds=4)
+    lacking = values.copy()
+    lacking[1] = np.nan
+    found = between(lacking, levels, seeds, "e0")
+    rest = seeds != 0
+    assert (
+        found.contrasts["e1"]
+        == between(values[rest], levels[rest], seeds[rest], "e0").contrasts["e1"]
+    )
+
+
+@pytest.mark.parametrize("reason", ["few", "constant"])
+def test_what_cannot_be_compared_is_unknown_with_a_reason(reason):
+    values = {"few": [1.0, 2.0], "constant": [1.0] * 6}[reason]
+    names = (["a", "b"] * 3)[: len(values)]
+    seeds = [0, 0, 1, 1, 2, 2][: len(values)]
+    found = between(values, names, seeds, "a")
+    assert (found.reason, found.contrasts["b"].reason) == (reason, reason)
+    assert np.isnan([found.share, found.p, found.contrasts["b"].value]).all()
+    assert paired([1.0], [2.0]).reason == "few"
+    assert paired([1.0, 2.0], [2.0, 3.0]).reason == "constant"
+    assert along([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]).reason == "constant"

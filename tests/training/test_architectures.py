@@ -1,0 +1,113 @@
+"""Models trained here: as many weights as said, the encoding asked for, loaded as others."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+import torch
+import yaml
+
+from attention_wavelets.config.schema import Model, TrainedSource
+from attention_wavelets.config.training import parameters
+from attention_wavelets.models.facts import architecture_facts, builder_of
+from attention_wavelets.training.architectures import build, token_table
+from helpers.recipes import architectures, source
+from helpers.tiny_study import ROOT
+
+VOCABULARY, CONTEXT = 64, 32
+WORDS = {
+    "rope": "rotary",
+    "rope_quarter": "rotary",
+    "alibi": "alibi",
+    "learned": "learned_absolute",
+    "relative_bias": "relative_bias",
+    "none": "none",
+}
+MATCHED = {"hidden_size": 64, "heads": 4, "layers": 4}
+
+
+def facts(made: TrainedSource, model):
+    part = "encoder" if made.architecture == "t5" else None
+    return architecture_facts(model.config, made.architecture, part)
+
+
+@pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
+def test_sizes_and_positions_are_those_asked_for(architecture, encoding, objective, inner):
+    made = source(architecture, encoding, objective, inner, **MATCHED)
+    model = build(made, 0, VOCABULARY, CONTEXT)
+    found = facts(made, model)
+    assert found["non_embedding_parameters"] == parameters(made)
+    assert found["position_encoding"] == WORDS[encoding]
+    assert found["causal"] == (objective == "causal")
+    assert (found["layers"], found["heads"], found["head_size"]) == (4, 4, 16)
+    rotated = {"rope": 1.0, "rope_quarter": 0.25}.get(encoding)
+    assert found["rotary_fraction"] == rotated
+    assert token_table(model).shape == (VOCABULARY, 64)
+
+
+def test_what_is_compared_has_as_many_weights_to_within_one_percent():
+    counts = [parameters(source(*a[:3], a[3], **MATCHED)) for a in architectures]
+    assert max(counts) / min(counts) < 1.01
+
+
+def test_the_ladder_compares_models_of_one_size():
+    """Every YAML of the ladder that is not on the scale of sizes, with the RoPE model beside it."""
+    made = {}
+    for path in sorted((ROOT / "conf/model").glob("ladder-*.yaml")):
+        model = Model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+        made[path.stem] = parameters(model.source)
+    sizes = [made[f"ladder-rope-{width}"] for width in (32, 48, 64, 96, 128)]
+    assert all(b > 1.9 * a for a, b in pairwise(sizes))
+    for name, count in made.items():
+        if name.endswith("-64"):
+            assert count == pytest.approx(made["ladder-rope-64"], rel=0.01)
+
+
+@pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
+def test_what_is_saved_is_what_is_loaded(architecture, encoding, objective, inner, tmp_path):
+    inner = 64 if architecture == "bloom" else inner
+    made = source(architecture, encoding, objective, inner)
+    model = build(made, 0, VOCABULARY, CONTEXT).eval()
+    model.save_pretrained(tmp_path)
+    part = "encoder" if architecture == "t5" else None
+    again, info = builder_of(part).from_pretrained(tmp_path, output_loading_info=True)
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+    ids = torch.arange(3, 3 + CONTEXT)[None]
+    with torch.inference_mode():
+        states = [m(input_ids=ids).last_hidden_state for m in (model, again.eval())]
+    torch.testing.assert_close(states[0], states[1], atol=0, rtol=0)
+
+
+@pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
+def test_a_causal_model_sees_no_later_token(architecture, encoding, objective, inner):
+    inner = 64 if architecture == "bloom" else inner
+    model = build(source(architecture, encoding, objective, inner), 0, VOCABULARY, CONTEXT).eval()
+    ids = torch.arange(3, 3 + CONTEXT)[None]
+    other = ids.clone()
+    other[0, 20:] = 7
+    with torch.inference_mode():
+        one, two = (model(input_ids=i).last_hidden_state[0, :20] for i in (ids, other))
+    assert torch.equal(one, two) == (objective == "causal")
+
+
+def test_a_seed_decides_the_weights():
+    one, two, other = (token_table(build(source(), s, VOCABULARY, CONTEXT)) for s in (0, 0, 1))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, other)
+
+
+@pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
+def test_fresh_weights_give_every_token_about_the_same_chance(
+    architecture, encoding, objective, inner
+):
+    """Logits near 0: the loss of the first step is that of a guess, ln of the vocabulary."""
+    made = source(architecture, encoding, objective, inner, **MATCHED)
+    model = build(made, 0, VOCABULARY, CONTEXT)
+    ids = torch.randint(3, VOCABULARY, (8, CONTEXT), generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        states = model(input_ids=ids).last_hidden_state
+        logits = states @ token_table(model).T
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
+    assert float(loss) == pytest.approx(float(torch.log(torch.tensor(VOCABULARY))), rel=0.05)
