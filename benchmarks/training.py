@@ -24,7 +24,7 @@ def main() -> None:
     torch.set_num_threads(1)
     experiment = compose(["study=ladder"])
     recipe = experiment.recipe["ladder"]
-    vocabulary = 259 + recipe.tokenizer.merges
+    vocabulary = recipe.tokenizer.size
     stream = np.random.default_rng(0).integers(3, vocabulary, 500_000).astype(np.int32)
     rows = Rows(stream, recipe.context, 0)
     few = HeldOut(*held_out_rows(stream, np.ones_like(stream), recipe.context, 1))

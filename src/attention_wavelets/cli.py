@@ -320,13 +320,13 @@ def _add_prepare_recipe(commands: Any) -> None:
 
 def _add_train_model(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
-        from attention_wavelets.resources.cards import chosen_device
+        from attention_wavelets.models.load import chosen_device
         from attention_wavelets.stages.training import train_model
         from attention_wavelets.store.atomic import read_json
 
         config = _checked(read_json(arguments.config), "training", arguments.config)
         # One model fits a card, so that nothing is spread over several.
-        device = chosen_device(_machine(arguments)["device"]).replace("spread", "cuda")
+        device = chosen_device(_device(arguments)).replace("spread", "cuda")
         train_model(config, arguments.tokenizer, arguments.tokens, arguments.out, device=device)
 
     text = "Train one model and keep its weights on the way; a stopped run is gone on with."
@@ -358,7 +358,7 @@ def _add_each(commands: Any) -> None:
         for name in arguments.names:
             line = [word.replace("@", name) for word in arguments.stage if word != "--"]
             inner = parser.parse_args(line)
-            if inner.run is run or not hasattr(inner, "log"):
+            if line[0] == "each" or not hasattr(inner, "log"):
                 raise PipelineError(f"'{line[0]}' is no stage", "command line")
             inner.run(inner)
 
@@ -375,8 +375,13 @@ def _add_extract_signals(commands: Any) -> None:
         from attention_wavelets.stages.extract import extract_signals
 
         files = (arguments.sequences, arguments.out, arguments.work)
-        machine = {**_machine(arguments), "batch_tokens": arguments.batch_tokens}
-        extract_signals(*_extraction(arguments), *files, **machine, split=arguments.split)
+        extract_signals(
+            *_extraction(arguments),
+            *files,
+            device=_device(arguments),
+            batch_tokens=arguments.batch_tokens,
+            split=arguments.split,
+        )
 
     text = "Run a model and reduce its attention to signals."
     parser = _stage(commands, "extract-signals", run, text, "model", "corpus")
@@ -390,8 +395,13 @@ def _add_extract_shard(commands: Any) -> None:
 
         files = (arguments.sequences, arguments.out, arguments.work)
         shard = (arguments.shard, arguments.of)
-        machine = {**_machine(arguments), "batch_tokens": arguments.batch_tokens}
-        extract_shard(*_extraction(arguments), *files, shard, **machine)
+        extract_shard(
+            *_extraction(arguments),
+            *files,
+            shard,
+            device=_device(arguments),
+            batch_tokens=arguments.batch_tokens,
+        )
 
     text = "Run a model over one part of the sequences; extract-signals packs the parts."
     parser = _stage(commands, "extract-shard", run, text, "model", "corpus")
@@ -419,8 +429,8 @@ def _extraction(arguments: Arguments) -> tuple[dict[str, Any], dict[str, Any]]:
     return _slice(arguments, "signals/{model}/{corpus}"), read_json(arguments.manifest)
 
 
-def _machine(arguments: Arguments) -> dict[str, Any]:
-    """Where and how fast; takes the cards and sets the threads, in this order."""
+def _device(arguments: Arguments) -> str:
+    """The device asked for, once cards are taken and threads set, in this order."""
     from attention_wavelets.resources.cards import take_cards
     from attention_wavelets.sources.cache import cache_folder
 
@@ -430,7 +440,7 @@ def _machine(arguments: Arguments) -> dict[str, Any]:
         import torch
 
         torch.set_num_threads(arguments.threads)
-    return {"device": arguments.device}
+    return str(arguments.device)
 
 
 def _add_measure_heads(commands: Any) -> None:
@@ -547,12 +557,12 @@ def _add_compare_runs(commands: Any) -> None:
 
 def _add_change_attention(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
-        from attention_wavelets.resources.cards import chosen_device
+        from attention_wavelets.models.load import chosen_device
         from attention_wavelets.stages.causal import change_attention
         from attention_wavelets.store.atomic import read_json
 
         config = _slice(arguments, "causal/{model}/{corpus}")
-        device = chosen_device(_machine(arguments)["device"])
+        device = chosen_device(_device(arguments))
         files = (arguments.sequences, arguments.heads, arguments.signals, arguments.out)
         change_attention(config, read_json(arguments.manifest), *files, device=device)
 

@@ -11,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 try:
-    from attention_wavelets.config.checkpoints import run_of, run_steps
+    from attention_wavelets.config.checkpoints import runs_of
     from attention_wavelets.config.compose import compose, overrides_from_config
     from attention_wavelets.config.lock import LOCK_FILE, read_lock
     from attention_wavelets.config.slices import canonical, slices, slices_by_stage
@@ -66,10 +66,8 @@ SINGLE = sorted(set(EXPERIMENT.protocol) - set(EXPERIMENT.variants))
 
 # Training runs of the study, each with the models that are its checkpoints; the other models come
 # from elsewhere, and each has jobs of its own.
-RUNS = {
-    run: [f"{run}-step{step}" for step in steps] for run, steps in run_steps(EXPERIMENT).items()
-}
-TRAINED = {model: run for run, models in RUNS.items() for model in models}
+RUNS = {run: list(models.values()) for run, models in runs_of(EXPERIMENT).items()}
+TRAINED = {model for models in RUNS.values() for model in models}
 FETCHED = "|".join(re.escape(name) for name in EXPERIMENT.model if name not in TRAINED) or "none"
 
 # Their settings are written together: (run, stage, slices), a slice for each checkpoint.
@@ -78,13 +76,18 @@ SLICES_OF_RUNS = [
     for run, models in RUNS.items()
     for pattern, names in slices_by_stage(SLICES, models).items()
 ]
-OF_NO_RUN = rf"(?!(models|sequences|signals|measures)/({chr(124).join(map(re.escape, RUNS)) or chr(32)})-step\d+/)"
+OF_NO_RUN = rf"(?!(models|sequences|signals|measures)/({'|'.join(map(re.escape, RUNS)) or 'none'})-step\d+/)"
 
 
 wildcard_constraints:
     model="|".join(map(re.escape, EXPERIMENT.model)),
-    # With the rest of the text that is not held out of training.
-    corpus="|".join(map(re.escape, EXPERIMENT.corpus)) + r"|[^/]+\.training",
+    # With those parts of a text that models are trained on.
+    corpus="|".join(
+        map(
+            re.escape,
+            [*EXPERIMENT.corpus, *(f"{r.corpus}.training" for r in EXPERIMENT.recipe.values())],
+        )
+    ),
     run="|".join(map(re.escape, RUNS)) or "none",
     recipe="|".join(map(re.escape, EXPERIMENT.recipe)) or "none",
     protocol="|".join(map(re.escape, EXPERIMENT.protocol)),
@@ -200,11 +203,11 @@ def need(stage, key, *chunk):
         "judge": lambda w, threads: NEEDS.judging(),
         "change": lambda w, threads: NEEDS.changing(w.model, w.corpus, threads),
         "train": lambda w, threads: NEEDS.training(RUNS[w.run][0]),
-        "checkpoints": lambda w, threads: NEEDS.extraction(chunk[0][-1], w.corpus, threads).times(
-            len(chunk[0])
+        "checkpoints": lambda w, threads: NEEDS.extraction(
+            chunk[0][-1], w.corpus, threads, times=len(chunk[0])
         ),
-        "measures": lambda w, threads: NEEDS.measuring(chunk[0][-1], w.corpus, [w.protocol]).times(
-            len(chunk[0])
+        "measures": lambda w, threads: NEEDS.measuring(
+            chunk[0][-1], w.corpus, [w.protocol], times=len(chunk[0])
         ),
     }[stage]
 

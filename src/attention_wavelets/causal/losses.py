@@ -26,6 +26,9 @@ __all__ = [
     "sequence_losses",
 ]
 
+# Keeps draws of rows apart from other uses of a seed.
+_ROWS_STREAM = 0x524F5753
+
 Replacement = Literal["mean", "resample", "zero"]
 
 
@@ -140,12 +143,18 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
             count = query + 1 if rows.call.causal else changed.shape[3]
             band = band_of(count, low, high)
             if bool(band.any()):
-                generator = torch.Generator().manual_seed(seed * 1_000_003 + query)
+                generator = torch.Generator().manual_seed(_drawn(seed, query))
                 seen = changed[:, :, row, :count]
                 changed[:, :, row, :count] = edit_row(seen, band, method, generator)
         return changed
 
     return edit
+
+
+def _drawn(seed: int, query: int) -> int:
+    """Seed of one row's draws, apart from those of other rows and other uses of a seed."""
+    sequence = np.random.SeedSequence([seed, _ROWS_STREAM, query])
+    return int(sequence.generate_state(1, np.uint64)[0])
 
 
 @contextmanager

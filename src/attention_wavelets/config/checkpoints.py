@@ -19,7 +19,7 @@ from attention_wavelets.config.schema import Experiment, Model, Recipe
 from attention_wavelets.config.training import check_source
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["KNOWN_FILE", "Known", "expand", "leave_out", "read_known", "run_of", "run_steps"]
+__all__ = ["KNOWN_FILE", "Known", "expand", "leave_out", "read_known", "run_of", "runs_of"]
 
 # Below conf/.
 KNOWN_FILE = Path("model") / "checkpoints.known.yaml"
@@ -125,13 +125,14 @@ def run_of(name: str, model: Model) -> tuple[str, int] | None:
     return name.removesuffix(f"-step{step}"), step
 
 
-def run_steps(experiment: Experiment) -> dict[str, list[int]]:
-    """Training run of this study -> steps of its checkpoints, ascending."""
-    runs: dict[str, list[int]] = {}
+def runs_of(experiment: Experiment) -> dict[str, dict[int, str]]:
+    """Training run of this study -> step -> model, steps ascending."""
+    runs: dict[str, dict[int, str]] = {}
     for name in experiment.study.models:
         if found := run_of(name, experiment.model[name]):
-            runs.setdefault(found[0], []).append(found[1])
-    return {run: sorted(steps) for run, steps in runs.items()}
+            run, step = found
+            runs.setdefault(run, {})[step] = name
+    return {run: dict(sorted(models.items())) for run, models in runs.items()}
 
 
 def _refuse_lost(chosen: Sequence[int], kept: Sequence[int], where: str) -> None:

@@ -182,7 +182,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     probes = [p for cell in cells for p in cell.probes]
     probes += [p for entry in study.facts for p in entry.probes]
     where = f"conf/study/{study_name}.yaml"
-    claims = _asked(members("claim", study.claims), study.subjects, where)
+    claims = _with_subjects(members("claim", study.claims), study.subjects, where)
     _refuse_unknown_names(claims, conf)
     nulls = members("null", [null for claim in claims.values() for null in claim.nulls()])
     groups |= {
@@ -215,7 +215,7 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
     return experiment
 
 
-def _asked(
+def _with_subjects(
     claims: Mapping[str, claim_schema.Claim],
     subjects: Mapping[str, claim_schema.Subjects],
     where: str,

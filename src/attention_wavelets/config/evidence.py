@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from attention_wavelets.config.checkpoints import run_of, run_steps
+from attention_wavelets.config.checkpoints import run_of, runs_of
 from attention_wavelets.config.claims import SIGNAL_NULLS, Claim
 from attention_wavelets.config.schema import Experiment, Measurement
 
@@ -79,7 +79,7 @@ def _has_models(experiment: Experiment, claim: Claim) -> bool:
     """Whether the study has what a claim names; without it no null of it is made."""
     sources = [experiment.model[name].source for name in experiment.study.models]
     repositories = {source.repository for source in sources if source.kind == "hub"}
-    repositories |= set(run_steps(experiment))
+    repositories |= set(runs_of(experiment))
     asked = claim.models
     return set(asked.needs) <= set(experiment.study.models) and (
         set(asked.checkpoints_of) <= repositories
@@ -88,14 +88,14 @@ def _has_models(experiment: Experiment, claim: Claim) -> bool:
 
 def _asked(experiment: Experiment, entry: _Wanted) -> Iterator[str]:
     """Trained models; of a training here the last checkpoint, or all if a claim is about it."""
-    last = {run: steps[-1] for run, steps in run_steps(experiment).items()}
+    last = {list(models.values())[-1] for models in runs_of(experiment).values()}
     for name in experiment.study.models:
         model = experiment.model[name]
         found = run_of(name, model)
         if found is None:
             if model.source.kind != "untrained":
                 yield name
-        elif found[0] in entry.along or (entry.alone and found[1] == last[found[0]]):
+        elif found[0] in entry.along or (entry.alone and name in last):
             yield name
 
 

@@ -279,6 +279,11 @@ class Tokenizer(Strict):
 
     merges: Annotated[int, Field(ge=0, le=100_000)]
 
+    @property
+    def size(self) -> int:
+        """Tokens at most: three special ones, 256 bytes and the merges."""
+        return 3 + 256 + self.merges
+
 
 class Optimiser(Strict):
     """AdamW with a linear warm-up and a cosine to a part of the largest rate."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from attention_wavelets.config.checkpoints import run_of, run_steps
+from attention_wavelets.config.checkpoints import run_of, runs_of
 from attention_wavelets.config.evidence import evidence, null_cells
 from attention_wavelets.config.lock import lock_key
 from attention_wavelets.config.schema import Experiment, Measurement, Model, Probe, Text
@@ -120,8 +120,8 @@ def _recipes(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[
             f"recipes/{name}/prepare",
             {"name": name, **_plain(recipe, include={"tokenizer", "context"})},
         )
-    for run, steps in run_steps(experiment).items():
-        source = experiment.model[f"{run}-step{steps[0]}"].source
+    for run, models in runs_of(experiment).items():
+        source = experiment.model[next(iter(models.values()))].source
         assert source.kind == "trained"
         yield (
             f"training/{run}/train",
@@ -215,18 +215,23 @@ def _nulls(experiment: Experiment) -> dict[str, Any]:
 
 
 def _changed(experiment: Experiment) -> dict[str, Any]:
-    """How attention of each model is changed, and which measures say of which heads."""
+    """How attention of each model is changed, and what is summed up; nothing in other studies."""
     asked = experiment.study.causal
     if asked is None:
         return {}
     protocol = experiment.protocol[asked.protocol]
     assert protocol.kind == "paper", "checked when composed"
     plain = _plain(asked, exclude={"models", "corpus", "protocol"})
-    return {
-        f"causal/{model}/{asked.corpus}": plain
-        | {"probe": protocol.probe, "band_edges": protocol.spectrum.band_edges}
-        for model in asked.models
+    plain |= {"probe": protocol.probe, "band_edges": protocol.spectrum.band_edges}
+    summary = {"models": list(asked.models), "statistics": _intervals(experiment)}
+    return {f"causal/{model}/{asked.corpus}": plain for model in asked.models} | {
+        f"studies/{experiment.study_name}/causal": summary
     }
+
+
+def _intervals(experiment: Experiment) -> dict[str, Any]:
+    """What an interval over documents is made by."""
+    return _plain(experiment.statistics, include={"confidence", "min_documents"})
 
 
 def _judged_cells(experiment: Experiment) -> list[dict[str, str]]:
@@ -261,9 +266,7 @@ def _facts(experiment: Experiment, corpus: str) -> dict[str, list[str]]:
 
 def _comparisons(experiment: Experiment, folder: str) -> dict[str, Any]:
     """Runs of models trained here, and where their numbers stand; nothing in other studies."""
-    runs = {
-        run: [f"{run}-step{step}" for step in steps] for run, steps in run_steps(experiment).items()
-    }
+    runs = {run: list(models.values()) for run, models in runs_of(experiment).items()}
     if not runs:
         return {}
     head = experiment.study.headline
@@ -280,32 +283,37 @@ def _comparisons(experiment: Experiment, folder: str) -> dict[str, Any]:
     }
 
 
-def _identity(experiment: Experiment, name: str) -> dict[str, Any]:
-    """Of which model it is the twin, of which training a checkpoint, and whether on its way.
+def _identities(experiment: Experiment) -> dict[str, dict[str, Any]]:
+    """Of which model each is the twin, of which training a checkpoint, and whether on its way.
 
     Of a model trained here the checkpoint before the first step is the untrained twin of the last,
     and those between are `passing`: claims about trained models are not asked of them.
     """
-    model = experiment.model[name]
-    if found := run_of(name, model):
-        run, step = found
-        steps = run_steps(experiment)[run]
-        twin = step == 0 and len(steps) > 1
-        return {
-            "of": f"{run}-step{steps[-1]}" if twin else "",
-            "repository": run,
-            "step": step,
-            # Seeds of one YAML: each is an untrained twin of the others before its first step.
-            "family": run.rsplit("-s", 1)[0],
-            "passing": not twin and step != steps[-1],
+    runs = runs_of(experiment)
+    found: dict[str, dict[str, Any]] = {}
+    for name in experiment.study.models:
+        model = experiment.model[name]
+        if trained := run_of(name, model):
+            run, step = trained
+            last = list(runs[run])[-1]
+            twin = step == 0 and last > 0
+            found[name] = {
+                "of": runs[run][last] if twin else "",
+                "repository": run,
+                "step": step,
+                # Seeds of one YAML: each is an untrained twin of the others before its first step.
+                "family": run.rsplit("-s", 1)[0],
+                "passing": not twin and step != last,
+            }
+            continue
+        source = model.source
+        named = re.search(r"step(\d+)$", getattr(source, "revision", ""))
+        found[name] = {
+            "of": getattr(source, "of", ""),
+            "repository": getattr(source, "repository", ""),
+            "step": int(named.group(1)) if named else None,
         }
-    source = model.source
-    named = re.search(r"step(\d+)$", getattr(source, "revision", ""))
-    return {
-        "of": getattr(source, "of", ""),
-        "repository": getattr(source, "repository", ""),
-        "step": int(named.group(1)) if named else None,
-    }
+    return found
 
 
 def _probe(probe: Probe) -> dict[str, Any]:
@@ -349,7 +357,8 @@ def _study(experiment: Experiment) -> dict[str, Any]:
         if any((found := _facts(experiment, corpus)).values())
     ]
     claims = {name: _plain(claim) for name, claim in experiment.claim.items()}
-    intervals = _plain(experiment.statistics, include={"confidence", "min_documents"})
+    identities = _identities(experiment)
+    intervals = _intervals(experiment)
     return {
         f"{folder}/claims": {
             "claims": claims,
@@ -365,7 +374,7 @@ def _study(experiment: Experiment) -> dict[str, Any]:
                 for name, protocol in experiment.protocol.items()
                 if name in {claim.protocol for claim in experiment.claim.values()}
             },
-            "models": {name: _identity(experiment, name) for name in study.models},
+            "models": identities,
             # The tables of nulls hold their draws; how many there are stands in their own slices.
             "statistics": _plain(experiment.statistics, exclude={"null_draws"}),
         },
@@ -374,22 +383,14 @@ def _study(experiment: Experiment) -> dict[str, Any]:
             "cells": cells,
             "headline": headline,
             "models": {
-                name: {
-                    "label": experiment.model[name].label,
-                    "of": _identity(experiment, name)["of"],
-                }
-                for name in study.models
+                name: {"label": experiment.model[name].label, "of": identity["of"]}
+                for name, identity in identities.items()
             },
             "scales": scales,
             "statistics": intervals,
             "tokens": experiment.corpus[head.corpus].sequences.tokens,
         },
         **_comparisons(experiment, folder),
-        **(
-            {f"{folder}/causal": {"models": list(study.causal.models), "statistics": intervals}}
-            if study.causal
-            else {}
-        ),
         f"{folder}/nearest": {
             "headline": headline,
             "models": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from attention_wavelets.errors import PipelineError
 
@@ -32,6 +32,8 @@ class Family:
         Feed-forward width over model width, where the architecture fixes it.
     outside
         Numbers outside of layers and embeddings, in units of the width.
+    part
+        What of the family is trained, where it is not the whole model.
     """
 
     encodings: tuple[str, ...]
@@ -42,6 +44,7 @@ class Family:
     inner_bias: bool
     outside: int
     fixed: int | None = None
+    part: Literal["encoder"] | None = None
 
 
 FAMILIES = {
@@ -52,7 +55,7 @@ FAMILIES = {
     "opt": Family(("learned",), ("causal",), False, 5, 4, True, 2),
     "bloom": Family(("alibi",), ("causal",), False, 5, 4, True, 4, fixed=4),
     "modernbert": Family(("rope",), ("masked",), True, 0, 2, False, 1),
-    "t5": Family(("relative_bias",), ("masked",), False, 0, 2, False, 1),
+    "t5": Family(("relative_bias",), ("masked",), False, 0, 2, False, 1, part="encoder"),
 }
 
 

@@ -16,6 +16,7 @@ from attention_wavelets.models.locate import locate_files
 from attention_wavelets.models.quiet import quiet, translated
 
 __all__ = [
+    "chosen_device",
     "load_config",
     "load_model",
     "load_tokenizer",
@@ -84,6 +85,24 @@ def load_model(
     model = model.eval()
     _check_finite(model, manifest["name"])
     return _spread(model) if device == "spread" else model.to(device)
+
+
+def chosen_device(device: str) -> str:
+    """`cpu`, `cuda` or `spread`, as asked for; `auto` is the card if there is one.
+
+    Raises
+    ------
+    PipelineError
+        A card is asked for and none is visible.
+    """
+    import torch
+
+    if device in ("cuda", "spread") and not torch.cuda.is_available():
+        where = f"runtime.device={device}"
+        raise PipelineError("no CUDA device is visible", where, "use cpu or auto")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
 
 
 def _spread(model: Any) -> Any:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from attention_wavelets.report.headline import number, with_interval
 from attention_wavelets.report.markup import joined, paragraph, table, terms
 from attention_wavelets.report.tables import StudyTables
-from attention_wavelets.report.trained import ENCODINGS, OBJECTIVE, REFERENCE, reference_runs
+from attention_wavelets.report.trained import REFERENCE, encoding_words, reference_runs
 
 __all__ = ["ladder_section"]
 
@@ -68,12 +68,13 @@ def _by(factor: str, rows: pd.DataFrame) -> str:
         return f" between fresh weights and the last step ({int(first['n'])} runs)"
     if factor == "size":
         return f" from {first['reference']} to {first['level']} parameters ({int(first['n'])} runs)"
-    levels = ", ".join(ENCODINGS.get(level, level) for level in rows["level"].unique())
-    return f" when {ENCODINGS[REFERENCE]} is replaced ({levels}; {int(first['n']) // 2} seeds each)"
+    levels = ", ".join(encoding_words(level) for level in rows["level"].unique())
+    seeds = int(first["n"]) // 2
+    return f" when {encoding_words(REFERENCE)} is replaced ({levels}; {seeds} seeds each)"
 
 
 def _one(row: Mapping[Any, Any]) -> str:
-    level = f" with {ENCODINGS.get(row['level'], row['level'])}" * (row["factor"] == "encoding")
+    level = f" with {encoding_words(row['level'])}" * (row["factor"] == "encoding")
     return (
         f"{row['title']}{level}, by {number(row['value'])} "
         f"[{number(row['low'])}, {number(row['high'])}]"
@@ -141,7 +142,7 @@ def _different(rows: pd.DataFrame | None) -> Markup:
         return Markup("–")
     sure = rows[rows["p_holm"] < _LEVEL]
     lines = [
-        Markup("{} {}").format(ENCODINGS.get(row["level"], row["level"]), _interval(row))
+        Markup("{} {}").format(encoding_words(row["level"]), _interval(row))
         for row in sure.to_dict("records")
     ]
     return Markup("<br>").join(lines) if lines else Markup("none seen")
@@ -181,7 +182,7 @@ def _trained(runs: pd.DataFrame) -> Markup:
         bits = part["bits_per_byte"].mean()
         rows.append(
             (
-                f"{ENCODINGS.get(encoding, encoding)}{', masked' * (objective != OBJECTIVE)}",
+                encoding_words(str(encoding), str(objective)),
                 f"{int(size):,}",
                 f"{part['layers'].iloc[0]} × {part['heads'].iloc[0]}",
                 len(part),

@@ -12,6 +12,9 @@ __all__ = [
     "OBJECTIVE",
     "REFERENCE",
     "Followed",
+    "common_width",
+    "encoding_words",
+    "first_and_last",
     "main_objective",
     "reference_runs",
 ]
@@ -37,6 +40,23 @@ def main_objective(runs: pd.DataFrame) -> str:
 def reference_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Rows of runs with the encoding that others are compared with, and the main objective."""
     return runs[(runs["encoding"] == REFERENCE) & (runs["objective"] == main_objective(runs))]
+
+
+def first_and_last(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The checkpoint before the first step of every run that has it, and the last of every run."""
+    ordered = runs.sort_values("step", kind="stable").groupby("run", sort=False)
+    first = ordered.head(1)
+    return first[first["step"] == 0], ordered.tail(1)
+
+
+def common_width(runs: pd.DataFrame) -> int:
+    """The width at which most encodings were trained."""
+    return int(runs.groupby("hidden_size")["encoding"].nunique().idxmax())
+
+
+def encoding_words(encoding: str, objective: str = OBJECTIVE) -> str:
+    """A position encoding as figures and tables name it."""
+    return ENCODINGS.get(encoding, encoding) + ", masked" * (objective != OBJECTIVE)
 
 
 @dataclass(frozen=True)

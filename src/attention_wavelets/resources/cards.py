@@ -130,21 +130,3 @@ def _take(names: list[str], count: int, locks: Path, wait: float | None) -> list
 def _file(name: str) -> str:
     """A card's name, a number or a UUID, as part of a file's name."""
     return "".join(c if c.isalnum() or c == "-" else "_" for c in name)
-
-
-def chosen_device(device: str) -> str:
-    """`cpu`, `cuda` or `spread`, as asked for; `auto` is the card if there is one.
-
-    Raises
-    ------
-    PipelineError
-        A card is asked for and none is visible.
-    """
-    import torch
-
-    if device in ("cuda", "spread") and not torch.cuda.is_available():
-        where = f"runtime.device={device}"
-        raise PipelineError("no CUDA device is visible", where, "use cpu or auto")
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device

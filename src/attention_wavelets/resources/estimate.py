@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from attention_wavelets.config.checkpoints import run_steps
+from attention_wavelets.config.checkpoints import runs_of
 from attention_wavelets.errors import unknown_name
 from attention_wavelets.resources.disk import download_bytes, signal_bytes, table_bytes
 from attention_wavelets.resources.jobs import Needs, sizes_of
@@ -81,8 +81,8 @@ def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
     if card not in cards():
         raise unknown_name("GPU", card, cards(), "--gpu")
     rows = []
-    runs = run_steps(needs.experiment)
-    trained = {f"{run}-step{step}" for run, steps in runs.items() for step in steps}
+    runs = {run: list(models.values()) for run, models in runs_of(needs.experiment).items()}
+    trained = {model for models in runs.values() for model in models}
     for name in needs.experiment.study.models:
         if name in trained:
             continue
@@ -93,9 +93,9 @@ def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
         else:
             row |= _row(needs, name, sizes, cards()[card], rate)
         rows.append(row)
-    for run, steps in runs.items():
-        found = _run_row(needs, f"{run}-step{steps[-1]}", len(steps), cards()[card], rate)
-        rows.append({"model": f"{run} ({len(steps)} checkpoints)", "reason": "", **found})
+    for run, models in runs.items():
+        found = _run_row(needs, models[-1], len(models), cards()[card], rate)
+        rows.append({"model": f"{run} ({len(models)} checkpoints)", "reason": "", **found})
     columns = ["model", *_COLUMNS, "fits", "reason"]
     return pd.DataFrame(rows).reindex(columns=columns)
 

@@ -53,10 +53,6 @@ class Need:
     runtime: int
     gpu: int = 0
 
-    def times(self, count: int) -> Need:
-        """Of so many pieces of work, one after the other."""
-        return replace(self, runtime=self.runtime * count)
-
     def grown(self, attempt: int) -> Need:
         """The request of the n-th attempt, counted from 1."""
         return Need(
@@ -87,8 +83,7 @@ def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
         return Sizes.of_facts(known, model.dtype)
     source = model.source
     if source.kind == "trained":
-        # Bytes and special tokens, beside the merges.
-        return Sizes.of_trained(source, 300 + experiment.recipe[source.recipe].tokenizer.merges)
+        return Sizes.of_trained(source, experiment.recipe[source.recipe].tokenizer.size)
     given = experiment.model[source.of] if source.kind == "untrained" else model
     if given.architecture is None:
         return None
@@ -147,15 +142,20 @@ class Needs:
         recipe = self.experiment.recipe[source.recipe]
         return training_minutes(sizes, recipe.tokens, recipe.context, recipe.last_step, rate)
 
-    def extraction(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
-        """Of one of `shards`, on a card where the settings ask for one, else on `threads`."""
+    def extraction(
+        self, model: str, corpus: str, threads: int, shards: int = 1, times: int = 1
+    ) -> Need:
+        """Of one of `shards`, on a card where the settings ask for one, else on `threads`.
+
+        `times` models of one size may follow each other in one process.
+        """
         runtime = self.experiment.runtime
         gpus = 0 if runtime.device == "cpu" else runtime.gpus
         sizes = sizes_of(self.experiment, model, self.facts)
         if sizes is None:
             return Need(_UNKNOWN_MIB, _UNKNOWN_MINUTES, gpus)
         rate = _CARD if gpus else _CORE * threads
-        minutes = extraction_minutes(sizes, self.passes(corpus), rate) / shards
+        minutes = times * extraction_minutes(sizes, self.passes(corpus), rate) / shards
         return Need(self.memory(model, corpus, sizes), _minutes(minutes), gpus)
 
     def changing(self, model: str, corpus: str, threads: int) -> Need:
@@ -189,8 +189,8 @@ class Needs:
         dtype = self.experiment.model[model].dtype
         return _mib(gpu_bytes(sizes, dtype, tokens, self.experiment.runtime.batch_tokens))
 
-    def measuring(self, model: str, corpus: str, protocols: list[str]) -> Need:
-        """Of measure_heads under some protocols, one after the other."""
+    def measuring(self, model: str, corpus: str, protocols: list[str], times: int = 1) -> Need:
+        """Of measure_heads under some protocols, for `times` models of a size, in one process."""
         sizes = sizes_of(self.experiment, model, self.facts)
         if sizes is None:
             return Need(_UNKNOWN_MIB // 4, _UNKNOWN_MINUTES)
@@ -200,7 +200,7 @@ class Needs:
             for cell in self.experiment.study.measurements
             if cell.corpus == corpus and cell.protocol in protocols
         ]
-        minutes = sum(self._measuring_minutes(sizes, cell) for cell in cells)
+        minutes = times * sum(self._measuring_minutes(sizes, cell) for cell in cells)
         row = max(numbers(self.experiment.probe[p], rules.tokens) for c in cells for p in c.probes)
         return Need(_mib(measuring_bytes(sizes, rules.count, row)), _minutes(minutes))
 

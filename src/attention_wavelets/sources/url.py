@@ -61,16 +61,16 @@ def fetch_url(source: UrlSource, choose: Callable[[list[str]], list[str]]) -> Fe
     path = url_path(source)
     choose([path.name])
     with fetching(f"url {source.url}"):
-        if not path.is_file() or (source.sha256 and sha256_of(path) != source.sha256):
+        sha = sha256_of(path) if path.is_file() else ""
+        if not sha or source.sha256 not in (None, sha):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _download(source, path)
-        sha = sha256_of(path)
+            sha = _download(source, path)
     locked = source.sha256 is not None
     return Fetched(paths={path.name: path}, revision=f"sha256-{sha[:16]}", locked=locked)
 
 
-def _download(source: UrlSource, path: Path) -> None:
-    """Fetch beside `path`, check, and rename."""
+def _download(source: UrlSource, path: Path) -> str:
+    """Fetch beside `path`, check, and rename; return the sha256."""
     import requests
 
     partial = path.with_name(f"{path.name}.partial")
@@ -100,6 +100,7 @@ def _download(source: UrlSource, path: Path) -> None:
         os.fsync(handle.fileno())
     os.replace(partial, path)
     _mark(partial).unlink(missing_ok=True)
+    return found
 
 
 def _go_on(source: UrlSource, partial: Path) -> None:

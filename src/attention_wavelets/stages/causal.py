@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,11 +46,11 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Change:
-    """One condition: its keys and how the losses come about."""
+    """One condition: its keys, and what gives the loss of every sequence under it."""
 
     keys: dict[str, Any]
     draw: int
-    run: Callable[[_Text], np.ndarray]
+    losses: Callable[[], np.ndarray]
 
 
 def change_attention(
@@ -96,7 +98,7 @@ def change_attention(
             changes = list(_changes(config, manifest, model, text, scores))
             bar = tqdm(changes, desc=f"{name}, {text.name}", disable=not sys.stderr.isatty())
             for change in bar:
-                losses = change.run(text)
+                losses = change.losses()
                 frame = pd.DataFrame({"sequence": np.arange(len(losses)), "loss": losses})
                 frame.insert(1, "document", text.documents)
                 for place, (key, value) in enumerate({**change.keys, "draw": change.draw}.items()):
@@ -156,65 +158,65 @@ def _changes(
     text: _Text,
     scores: Mapping[str, np.ndarray],
 ) -> Iterator[_Change]:
+    """Everything that is done to one text."""
     from attention_wavelets.causal.losses import head_outputs, sequence_losses
 
-    def keys(kind: str, **more: Any) -> dict[str, Any]:
-        empty = {"band": "", "count": 0, "share": np.nan, "replacement": ""}
-        return {
-            "text": text.name,
-            "kind": kind,
-            **empty,
-            "excluded": False,
-            "control": "",
-            **more,
-        }
-
-    def plain(asked: _Text) -> np.ndarray:
-        return sequence_losses(model, asked.ids, first=asked.first)
-
-    yield _Change(keys("plain"), 0, plain)
+    losses = partial(sequence_losses, model, text.ids, first=text.first)
+    yield _Change(_keys(text, "plain"), 0, losses)
     known = head_outputs(model, text.others)
-    yield from _knockouts(config, model, known, scores, keys)
-    yield from _row_bands(config, model, keys)
+    yield from _knockouts(config, model, text, known, scores, losses)
+    yield from _row_bands(config, text, losses)
     if manifest["facts"]["position_encoding"] == "rotary":
-        yield from _rotary_bands(config, model, keys)
+        yield from _rotary_bands(config, model, text, losses)
+
+
+def _keys(text: _Text, kind: str, **more: Any) -> dict[str, Any]:
+    """What names a change, in the order of the columns; what is not said does not apply."""
+    empty = {"band": "", "count": 0, "share": np.nan, "replacement": ""}
+    return {"text": text.name, "kind": kind, **empty, "excluded": False, "control": "", **more}
 
 
 def _knockouts(
     config: Mapping[str, Any],
     model: nn.Module,
+    text: _Text,
     known: Mapping[str, Tensor],
     scores: Mapping[str, np.ndarray],
-    keys: Callable[..., dict[str, Any]],
+    losses: Callable[..., np.ndarray],
 ) -> Iterator[_Change]:
-    from attention_wavelets.causal.losses import head_edit, sequence_losses
+    """Heads of a band, and others like them; with and without those that do what is known."""
+    from attention_wavelets.causal.losses import head_edit
 
     names = list(known)
     norms = _norms(model, known)
     counts = doses(norms.size, config["shares"])
 
-    def losses(heads: np.ndarray, replacement: Any, seed: int) -> Callable[[_Text], np.ndarray]:
-        edit = head_edit(model, by_layer(heads, names), known, replacement, seed)
-        return lambda text: sequence_losses(model, text.ids, outputs=edit, first=text.first)
+    def without(heads: np.ndarray, replacement: Any) -> Callable[[], np.ndarray]:
+        edit = head_edit(model, by_layer(heads, names), known, replacement, config["seed"])
+        return partial(losses, outputs=edit)
 
-    for excluded in (False, True):
-        left_out = scores["functional"] if excluded else np.zeros(norms.shape, dtype=bool)
-        for band in BANDS:
-            for count, share in counts.items():
-                # As many again must be left for the control.
-                if 2 * count > np.count_nonzero(~left_out):
-                    continue
-                chosen = strongest(scores[band], count, left_out)
-                for replacement in config["replacements"]:
-                    about = {"band": band, "count": count, "share": share}
-                    about |= {"replacement": replacement, "excluded": excluded}
-                    run = losses(chosen, replacement, config["seed"])
-                    yield _Change(keys("heads", **about), 0, run)
-                    for draw in range(config["draws"]):
-                        random = np.random.default_rng([config["seed"], _HEADS_STREAM, draw])
-                        others = matched(chosen, norms, random, left_out)
-                        run = losses(others, replacement, config["seed"])
-                        yield _Change(keys("heads", **about, control="matched"), draw, run)
+    for excluded, band, (count, share), replacement in product(
+        (False, True), BANDS, counts.items(), config["replacements"]
+    ):
+        left_out = scores["functional"] & excluded
+        # As many again must be left for the control.
+        if 2 * count > np.count_nonzero(~left_out):
+            continue
+        keys = _keys(
+            text,
+            "heads",
+            band=band,
+            count=count,
+            share=share,
+            replacement=replacement,
+            excluded=excluded,
+        )
+        chosen = strongest(scores[band], count, left_out)
+        yield _Change(keys, 0, without(chosen, replacement))
+        for draw in range(config["draws"]):
+            random = np.random.default_rng([config["seed"], _HEADS_STREAM, draw])
+            others = matched(chosen, norms, random, left_out)
+            yield _Change({**keys, "control": "matched"}, draw, without(others, replacement))
 
 
 def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
@@ -232,35 +234,35 @@ def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
 
 
 def _row_bands(
-    config: Mapping[str, Any], model: nn.Module, keys: Callable[..., dict[str, Any]]
+    config: Mapping[str, Any], text: _Text, losses: Callable[..., np.ndarray]
 ) -> Iterator[_Change]:
-    from attention_wavelets.causal.losses import band_edit, sequence_losses
+    """Each band of every row: removed, and its controls."""
+    from attention_wavelets.causal.losses import band_edit
 
-    for band, (low, high) in _edges(config).items():
-        for method in _METHODS:
-            control = "" if method == "band" else method
-            for draw in range(config["draws"] if control else 1):
-                edit = band_edit(low, high, method, config["seed"] + draw)
-
-                def run(text: _Text, edit: Any = edit) -> np.ndarray:
-                    return sequence_losses(model, text.ids, rows=edit, first=text.first)
-
-                yield _Change(keys("rows", band=band, control=control), draw, run)
+    for (band, edges), method in product(_edges(config).items(), _METHODS):
+        control = "" if method == "band" else method
+        for draw in range(config["draws"] if control else 1):
+            edit = band_edit(*edges, method, config["seed"] + draw)
+            keys = _keys(text, "rows", band=band, control=control)
+            yield _Change(keys, draw, partial(losses, rows=edit))
 
 
 def _rotary_bands(
-    config: Mapping[str, Any], model: nn.Module, keys: Callable[..., dict[str, Any]]
+    config: Mapping[str, Any],
+    model: nn.Module,
+    text: _Text,
+    losses: Callable[..., np.ndarray],
 ) -> Iterator[_Change]:
-    from attention_wavelets.causal.losses import rotary_zeroed, sequence_losses
+    """Rotary pairs of each band, and all of them, no longer turn."""
+    from attention_wavelets.causal.losses import rotary_zeroed
 
-    for band, (low, high) in {**_edges(config), "all": (0.0, np.inf)}.items():
+    def at_rest(low: float, high: float) -> np.ndarray:
+        # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
+        with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
+            return losses()
 
-        def run(text: _Text, low: float = low, high: float = high) -> np.ndarray:
-            # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
-            with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
-                return sequence_losses(model, text.ids, first=text.first)
-
-        yield _Change(keys("rotary", band=band), 0, run)
+    for band, edges in {**_edges(config), "all": (0.0, np.inf)}.items():
+        yield _Change(_keys(text, "rotary", band=band), 0, partial(at_rest, *edges))
 
 
 def _edges(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

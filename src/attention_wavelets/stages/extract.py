@@ -490,8 +490,7 @@ def _joined(notes: Iterable[Path]) -> dict[str, list[str]]:
 
 
 def _load(manifest: Mapping[str, Any], device: str) -> nn.Module:
-    from attention_wavelets.models.load import load_model
-    from attention_wavelets.resources.cards import chosen_device
+    from attention_wavelets.models.load import chosen_device, load_model
 
     return load_model(manifest, device=chosen_device(device))
 

@@ -18,6 +18,8 @@ from attention_wavelets.report.trained import (
     FOLLOWED,
     REFERENCE,
     Followed,
+    common_width,
+    first_and_last,
     main_objective,
     reference_runs,
 )
@@ -49,7 +51,9 @@ def compare_runs(
     runs, changes, phases
         CSV files to write.
     """
-    table = _runs(config, manifests, read_table(summary), facts)
+    columns = ("model", "condition", "number", "mean")
+    known = pd.DataFrame(columns=columns) if facts is None else read_table(facts, columns)
+    table = _runs(config, manifests, read_table(summary), known)
     write_csv(runs, table)
     confidence = config["statistics"]["confidence"]
     rows = [
@@ -69,16 +73,8 @@ _CHANGES = (
     *("value", "low", "high", "p", "size", "share", "n", "reason"),
 )
 _PHASES = (
-    "measure",
-    "title",
-    "wavelet",
-    "run",
-    "seed",
-    "step",
-    "before",
-    "after",
-    "best",
-    "reason",
+    *("measure", "title", "wavelet", "run", "seed"),
+    *("step", "before", "after", "best", "reason"),
 )
 
 
@@ -86,7 +82,7 @@ def _runs(
     config: Mapping[str, Any],
     manifests: Mapping[str, Mapping[str, Any]],
     summary: pd.DataFrame,
-    facts: Path | None,
+    facts: pd.DataFrame,
 ) -> pd.DataFrame:
     """A row per checkpoint: what it is, its losses, and every followed number."""
     found = {f.name: _numbers(f, config, summary, facts) for f in FOLLOWED}
@@ -114,11 +110,11 @@ def _runs(
 
 
 def _numbers(
-    followed: Followed, config: Mapping[str, Any], summary: pd.DataFrame, facts: Path | None
+    followed: Followed, config: Mapping[str, Any], summary: pd.DataFrame, facts: pd.DataFrame
 ) -> dict[str, float]:
     """Model -> value; the first measurement of the study that has it counts."""
     if followed.kind == "fact":
-        return {} if facts is None else _of_facts(followed, facts)
+        return _of_facts(followed, facts, config["condition"])
     condition = followed.condition or config["condition"]
     names = [name for name, kind in config["protocols"].items() if kind == followed.kind]
     rows = summary[
@@ -131,23 +127,20 @@ def _numbers(
     return dict(zip(first["model"], first["mean"].astype(float), strict=True))
 
 
-def _of_facts(followed: Followed, facts: Path) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for frame in iterate_table(facts):
-        rows = frame[frame["number"] == followed.statistic]
-        for model, part in rows.groupby("model", sort=False):
-            values.setdefault(str(model), []).extend(part["mean"].astype(float))
-    pick = np.nanmax if followed.best else np.nanmean
-    return {
-        model: float(pick(found)) for model, found in values.items() if not np.isnan(found).all()
-    }
+def _of_facts(followed: Followed, facts: pd.DataFrame, condition: str) -> dict[str, float]:
+    """Over all heads of a model: under the condition, or under the one that has the number."""
+    rows = facts[facts["number"] == followed.statistic]
+    if (rows["condition"] == condition).any():
+        rows = rows[rows["condition"] == condition]
+    means = rows.groupby("model", sort=False)["mean"]
+    found = means.max() if followed.best else means.mean()
+    return {str(model): float(value) for model, value in found.dropna().items()}
 
 
 def _ends(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """First and last checkpoint of every run that has both, in the same order."""
-    steps = table.sort_values("step", kind="stable").groupby("run", sort=False)
-    first, last = steps.head(1).set_index("run"), steps.tail(1).set_index("run")
-    both = first.index[(first["step"] == 0) & (last["step"].reindex(first.index) > 0)]
+    first, last = (part.set_index("run") for part in first_and_last(table))
+    both = first.index[last["step"].reindex(first.index) > 0]
     return first.loc[both], last.loc[both]
 
 
@@ -188,7 +181,7 @@ def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ..
     _, last = _ends(table)
     main = main_objective(table)
     for objective, rows in last.groupby("objective", sort=False):
-        shared = rows[rows["hidden_size"].isin(_common_sizes(rows))]
+        shared = rows[rows["hidden_size"] == common_width(rows)]
         if shared["encoding"].nunique() < 2:
             continue
         for followed in FOLLOWED:
@@ -204,12 +197,6 @@ def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ..
                 yield _row(followed, factor, level, REFERENCE, contrast, found.share)
 
 
-def _common_sizes(rows: pd.DataFrame) -> list[int]:
-    """The width at which most encodings were trained."""
-    counts = rows.groupby("hidden_size")["encoding"].nunique()
-    return [int(counts.idxmax())] if len(counts) else []
-
-
 def _remains(
     table: pd.DataFrame, heads: Path, config: Mapping[str, Any], confidence: float
 ) -> Iterator[tuple[Any, ...]]:
@@ -220,8 +207,9 @@ def _remains(
     values: dict[tuple[str, str], np.ndarray] = {}
     for frame in iterate_table(heads):
         rows = frame[frame["model"].isin(models) & (frame["corpus"] == config["corpus"])]
-        for (model, protocol, condition), part in rows.groupby(
-            ["model", "protocol", "condition"], sort=False
+        # Of several probes the first counts, as in `_numbers`.
+        for (model, protocol, condition, _), part in rows.groupby(
+            ["model", "protocol", "condition", "probe"], sort=False
         ):
             kind = config["protocols"].get(protocol)
             for measure, followed in wanted.items():

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_wavelets.config.schema import LocalSource, Model, Recipe, Tokenizer, TrainedSource
+from attention_wavelets.config.training import FAMILIES
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import folder_beside, read_json, write_json
 from attention_wavelets.store.documents import read_documents
@@ -156,12 +157,11 @@ def describe_checkpoint(config: Mapping[str, Any], trained: Path, out: Path) -> 
     folder = trained.parent / _CHECKPOINTS / f"step{step}"
     model = Model.model_validate({**config["model"], "checkpoints": [step]})
     assert isinstance(model.source, TrainedSource)
-    part = "encoder" if model.source.architecture == "t5" else None
     stand_in = model.model_copy(
         update={
             "source": LocalSource(kind="local", path=str(folder)),
             "checkpoints": None,
-            "part": part,
+            "part": FAMILIES[model.source.architecture].part,
         }
     )
     if not (folder / "model.safetensors").is_file():

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from attention_wavelets.config.schema import TrainedSource
+from attention_wavelets.config.training import FAMILIES
+from attention_wavelets.models.facts import builder_of
 from attention_wavelets.training.tokens import BOS, PAD
 
 __all__ = ["DEVIATION", "build", "token_table"]
@@ -32,9 +34,8 @@ def build(source: TrainedSource, seed: int, vocabulary: int, context: int) -> An
         Tokens there are, and tokens of a sequence.
     """
     import torch
-    from transformers import AutoModel, AutoModelForTextEncoding
 
-    builder = AutoModelForTextEncoding if source.architecture == "t5" else AutoModel
+    builder = builder_of(FAMILIES[source.architecture].part)
     config = _CONFIGS[source.architecture](source, vocabulary, context)
     sequence = np.random.SeedSequence([seed, _WEIGHTS_STREAM])
     with torch.random.fork_rng(devices=[]):
@@ -83,15 +84,13 @@ def _common(source: TrainedSource, vocabulary: int, context: int) -> dict[str, A
 _SPECIAL = {"pad_token_id": PAD, "bos_token_id": BOS, "eos_token_id": BOS}
 
 
-def _rope(part: float = 1.0) -> dict[str, Any]:
-    rules = {"rope_type": "default", "rope_theta": _BASE}
-    return {"rope_parameters": rules | ({"partial_rotary_factor": part} if part < 1 else {})}
+_ROPE = {"rope_type": "default", "rope_theta": _BASE}
 
 
 def _llama(source: TrainedSource, vocabulary: int, context: int) -> Any:
     from transformers import LlamaConfig
 
-    return LlamaConfig(**_common(source, vocabulary, context), **_rope())
+    return LlamaConfig(**_common(source, vocabulary, context), rope_parameters=_ROPE)
 
 
 def _smollm3(source: TrainedSource, vocabulary: int, context: int) -> Any:
@@ -101,7 +100,7 @@ def _smollm3(source: TrainedSource, vocabulary: int, context: int) -> Any:
     rotates = [int(source.encoding == "rope")] * source.layers
     return SmolLM3Config(
         **_common(source, vocabulary, context),
-        **_rope(),
+        rope_parameters=_ROPE,
         num_key_value_heads=source.heads,
         no_rope_layers=rotates,
         use_sliding_window=False,
@@ -112,7 +111,7 @@ def _gpt_neox(source: TrainedSource, vocabulary: int, context: int) -> Any:
     from transformers import GPTNeoXConfig
 
     part = 0.25 if source.encoding == "rope_quarter" else 1.0
-    rules = {"rope_type": "default", "rope_theta": _BASE, "partial_rotary_factor": part}
+    rules = _ROPE | {"partial_rotary_factor": part}
     return GPTNeoXConfig(**_common(source, vocabulary, context), rope_parameters=rules)
 
 
@@ -165,12 +164,11 @@ def _bloom(source: TrainedSource, vocabulary: int, _context: int) -> Any:
 def _modernbert(source: TrainedSource, vocabulary: int, context: int) -> Any:
     from transformers import ModernBertConfig
 
-    rules = {"rope_type": "default", "rope_theta": _BASE}
     return ModernBertConfig(
         **_common(source, vocabulary, context),
         # Every layer sees the whole sequence.
         layer_types=["full_attention"] * source.layers,
-        rope_parameters={"full_attention": rules, "sliding_attention": rules},
+        rope_parameters={"full_attention": _ROPE, "sliding_attention": _ROPE},
         cls_token_id=BOS,
         sep_token_id=BOS,
     )

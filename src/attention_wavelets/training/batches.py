@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,26 +45,21 @@ class Rows:
 
     def at(self, step: int, batch: int) -> NDArray[np.int64]:
         """The batch of a step, counted from 0: int64 (batch, context)."""
-        places = range(step * batch, (step + 1) * batch)
         found = np.full((batch, self.context), BOS, dtype=np.int64)
-        for row, place in enumerate(places):
+        for row, place in enumerate(range(step * batch, (step + 1) * batch)):
             epoch, turn = divmod(place, self.per_epoch)
-            start = self._starts(epoch)[turn]
+            start = _starts(self.seed, epoch, self.context - 1, self.per_epoch)[turn]
             found[row, 1:] = self.stream[start : start + self.context - 1]
         return found
 
-    def _starts(self, epoch: int) -> NDArray[np.int64]:
-        if self._cached[0] != epoch:
-            random = np.random.default_rng([self.seed, _ORDER_STREAM, epoch])
-            length = self.context - 1
-            first = random.integers(length)
-            starts = first + length * random.permutation(self.per_epoch)
-            self._cached[:] = [epoch, starts]
-        return self._cached[1]
 
-    def __post_init__(self) -> None:
-        # The order of one epoch: drawn once, not for every batch.
-        object.__setattr__(self, "_cached", [None, None])
+# A batch may lie in two epochs.
+@lru_cache(maxsize=2)
+def _starts(seed: int, epoch: int, length: int, count: int) -> NDArray[np.int64]:
+    """First tokens of an epoch's stretches, in the order in which they are seen."""
+    random = np.random.default_rng([seed, _ORDER_STREAM, epoch])
+    first = random.integers(length)
+    return np.asarray(first + length * random.permutation(count))
 
 
 def held_out_rows(

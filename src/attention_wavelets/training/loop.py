@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from attention_wavelets.attention.extract import token_inputs
 from attention_wavelets.config.schema import Optimiser
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.training import read_state, write_state
@@ -21,7 +22,7 @@ from attention_wavelets.training.batches import Rows, hide
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["HeldOut", "Task", "held_out_bits", "rate_at", "train"]
+__all__ = ["HeldOut", "Task", "rate_at", "train"]
 
 # Steps between two states on the disk; a kept step has one of its own.
 _STATE_EVERY = 50
@@ -172,7 +173,7 @@ def rate_at(step: int, last: int, settings: Optimiser) -> float:
     return settings.learning_rate * part
 
 
-def held_out_bits(model: Any, task: Task, device: str) -> tuple[float, float]:
+def _held_out(model: Any, task: Task, device: str) -> tuple[float, float]:
     """Nats a token, and bits a byte (NaN of a masked model), on text that was not trained on."""
     import torch
 
@@ -194,7 +195,7 @@ def held_out_bits(model: Any, task: Task, device: str) -> tuple[float, float]:
 def _row(
     model: Any, task: Task, step: int, loss: float, device: str
 ) -> dict[str, float | int | None]:
-    held_out, bits = held_out_bits(model, task, device)
+    held_out, bits = _held_out(model, task, device)
     return {
         "step": step,
         "tokens": step * task.batch * task.rows.context,
@@ -229,12 +230,10 @@ def _summed(
     else:
         seen, asked = hide(ids, task.masked, *seed)
         targets = ids[asked]
-    there = torch.from_numpy(seen).to(device)
     wanted = torch.from_numpy(targets).to(device)
     table = token_table(model)
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device != "cpu"):
-        options = {} if model.config.model_type in ("t5", "modernbert") else {"use_cache": False}
-        states = model(input_ids=there, **options).last_hidden_state
+        states = model(**token_inputs(model, seen)).last_hidden_state
         chosen = states[torch.from_numpy(asked).to(device)]
         logits = functional.linear(chosen, table)
     return functional.cross_entropy(logits.float(), wanted, reduction="sum"), len(targets)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,7 +14,15 @@ from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.report.figures.spec import FigureSpec
 from attention_wavelets.report.figures.style import barren, grid, legend_below, wrapped
 from attention_wavelets.report.tables import StudyTables
-from attention_wavelets.report.trained import ENCODINGS, FOLLOWED, Followed, reference_runs
+from attention_wavelets.report.trained import (
+    ENCODINGS,
+    FOLLOWED,
+    Followed,
+    common_width,
+    encoding_words,
+    first_and_last,
+    reference_runs,
+)
 
 __all__ = ["LADDER_ENCODING", "LADDER_SIZE", "LADDER_STEPS"]
 
@@ -23,12 +30,6 @@ COLUMNS, HEIGHT = 3, 1.7
 # From few weights to many: steps of cividis.
 SHADES = ("#c9b25c", "#a49c6d", "#7c7b78", "#57606e", "#00306f")
 FRESH, TRAINED = "0.6", "#00306f"
-
-
-def _ends(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    ordered = runs.sort_values("step", kind="stable").groupby("run", sort=False)
-    first = ordered.head(1)
-    return first[first["step"] == 0], ordered.tail(1)
 
 
 def _over_seeds(
@@ -61,7 +62,8 @@ def _panels(
 
 def draw_size(tables: StudyTables, settings: FigureSettings) -> Figure:
     """Against parameters: fresh and trained, with seeds as error bars."""
-    first, last = _ends(reference_runs(tables.runs)) if len(tables.runs) else (tables.runs,) * 2
+    runs = tables.runs
+    first, last = (runs, runs) if runs.empty else first_and_last(reference_runs(runs))
 
     def draw(axes: Axes, followed: Followed) -> bool:
         for rows, colour, line in ((first, FRESH, ":"), (last, TRAINED, "-")):
@@ -123,8 +125,7 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
     runs = tables.runs
     names: list[tuple[str, str]] = []
     if len(runs):
-        counts = runs.groupby("hidden_size")["encoding"].nunique()
-        runs = runs[runs["hidden_size"] == counts.idxmax()]
+        runs = runs[runs["hidden_size"] == common_width(runs)]
         found = set(zip(runs["objective"], runs["encoding"], strict=True))
         names = [
             (objective, encoding)
@@ -132,7 +133,7 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
             for encoding in ENCODINGS
             if (objective, encoding) in found
         ]
-    first, last = _ends(runs) if len(runs) else (runs, runs)
+    first, last = first_and_last(runs) if len(runs) else (runs, runs)
 
     def draw(axes: Axes, followed: Followed) -> bool:
         for rows, colour, shift in ((first, FRESH, -0.12), (last, TRAINED, 0.12)):
@@ -149,10 +150,7 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
         return bool(names)
 
     figure, panels = _panels(tables, settings, draw)
-    words = [
-        f"{ENCODINGS[encoding]}{', masked' * (objective == 'masked')}"
-        for objective, encoding in names
-    ]
+    words = [encoding_words(encoding, objective) for objective, encoding in names]
     for axes in panels[-COLUMNS:]:
         if names:
             axes.set_xticks(range(len(names)), words, rotation=60, ha="right", size="x-small")
