@@ -34,6 +34,7 @@ bench: $(VENV)/run.stamp
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/gpu.py
 	PYTHONPATH=benchmarks $(BIN)/python benchmarks/inference.py --size full
 	$(BIN)/python benchmarks/training.py
+	$(BIN)/python benchmarks/ablation.py
 	$(BIN)/python benchmarks/stages.py
 	$(BIN)/python benchmarks/plan.py
 

@@ -197,5 +197,65 @@ def test_last_query_is_the_last_row():
 
 
 def test_unknown_probe_lists_the_known_ones():
-    with pytest.raises(PipelineError, match=r"did you mean 'received'\? allowed: lag, last_query"):
+    known = r"did you mean 'received'\? allowed: character_lag, lag, last_query"
+    with pytest.raises(PipelineError, match=known):
         get_probe("recieved")
+
+
+def by_hand(matrix, places, causal):
+    """Attention by characters, one query and key at a time."""
+    batch, heads, count, _ = matrix.shape
+    shape = Shape.square(count, causal)
+    lags = lag_axis(shape)
+    found = np.full((batch, heads, len(lags)), np.nan)
+    for one in range(batch):
+        text = [p for p in range(count) if places[one][p] >= 0]
+        for column, lag in enumerate(lags):
+            total, asked = np.zeros(heads), 0
+            for q in lag_queries(shape):
+                here = places[one][q]
+                if here < 0:
+                    continue
+                low, high = (f(places[one][p] for p in text) for f in (min, max))
+                asked += bool(low <= here - lag <= high)
+                for k in text:
+                    if here - places[one][k] == lag:
+                        total += matrix[one, :, q, k].numpy()
+            if asked:
+                found[one, :, column] = total / asked
+    return found
+
+
+@pytest.mark.parametrize("causal", [True, False])
+@pytest.mark.parametrize("cuts", [[], [5, 11, 12, 17]])
+def test_attention_by_characters_is_the_sum_over_pairs(causal, cuts):
+    matrix = attention(20, causal)
+    rng = np.random.default_rng(5)
+    lengths = rng.integers(0, 4, (2, 20))
+    places = np.cumsum(lengths, axis=1) - lengths
+    places[:, 0] = -1
+    places[1, 14] = -1
+    shape = Shape(20, 20, causal, places=torch.as_tensor(places))
+    reducer = PROBES["character_lag"].reducer(shape)
+    for start, stop in itertools.pairwise([0, *cuts, 20]):
+        reducer.update(chunk(matrix, start, stop, causal))
+    expected = by_hand(matrix, places, causal)
+    np.testing.assert_allclose(reducer.finalize(), expected, rtol=1e-5, atol=1e-8)
+    assert np.isfinite(expected).any()
+
+
+def test_where_tokens_are_characters_the_probe_is_lag():
+    for ahead in (True, False):
+        matrix = attention(24, ahead)
+        lag, character = (reduced(PROBES[n], matrix, ahead) for n in ("lag", "character_lag"))
+        np.testing.assert_allclose(character.finalize(), lag.finalize(), rtol=1e-5, atol=1e-9)
+
+
+def test_a_distance_that_no_text_reaches_is_unknown():
+    places = torch.tensor([[-1] + [0] * 9 + list(range(1, 7))])
+    shape = Shape(16, 16, True, places=places)
+    reducer = PROBES["character_lag"].reducer(shape)
+    reducer.update(chunk(attention(16, True, batch=1), 0, 16, True))
+    found = reducer.finalize()[0, 0]
+    assert torch.isfinite(found[:7]).all()
+    assert torch.isnan(found[7:]).all()

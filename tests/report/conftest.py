@@ -270,6 +270,7 @@ def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -
         summary=pd.concat([summary_rows(random, item[0]) for item in shape], ignore_index=True),
         causal=pd.concat([causal_rows(random, item[0]) for item in shape], ignore_index=True),
         **training_tables(random),
+        **series_tables(random, [item[0] for item in shape]),
     )
 
 
@@ -345,6 +346,38 @@ def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
     return {"runs": runs, "changes": changes, "phases": phases}
 
 
+def series_tables(random: np.random.Generator, models: list[str]) -> dict[str, pd.DataFrame]:
+    """Two periods and one kind of noise, read by models and by a run's first and last step."""
+    groups = (
+        ("p6", "sinusoids", 6.0),
+        ("p24", "sinusoids", 24.0),
+        ("h02", "fractional_noise", 0.2),
+    )
+    readers = [("", "data"), *((model, "lag") for model in models)]
+    readers += [(f"rope-16-s{seed}-step{step}", "lag") for seed in (0, 1) for step in (0, 16)]
+    rows, spectra = [], []
+    for model, probe in readers:
+        for group, kind, truth in groups:
+            keys = {"model": model, "corpus": "series", "probe": probe, "group": group}
+            numbers = {
+                f"{name}{end}": random.normal(4 if "16" in model else 1, 0.2)
+                for name in ("response", "specific")
+                for end in ("", "_low", "_high")
+            }
+            if kind != "sinusoids":
+                numbers = {"slope": -0.5, "slope_low": -0.6, "slope_high": -0.4}
+                numbers["slope_without"] = -0.1
+            else:
+                numbers["found"] = 0.4
+            row = {**keys, "kind": kind, "truth": truth, "n": 12, "heads": 4, "reason": ""}
+            rows.append(row | numbers)
+            cycles = np.arange(1, 65) / 128
+            spectra.append(
+                pd.DataFrame({"cycles": cycles, "excess": random.normal(0, 5, 64)}).assign(**keys)
+            )
+    return {"known_scales": pd.DataFrame(rows), "spectra": pd.concat(spectra, ignore_index=True)}
+
+
 def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
     """Changes of one model on one text."""
     empty = {"count": 0, "share": np.nan, "replacement": "", "excluded": False, "control": ""}
@@ -377,7 +410,13 @@ def lone_study() -> StudyTables:
     facts = (("tiny", "Tiny <1> & co", "", 1, 2, "rope", "none", "base"),)
     tables = make_study(facts)
     return StudyTables(
-        tables.heads, tables.models, tables.pairs, tables.headline, causal=tables.causal
+        tables.heads,
+        tables.models,
+        tables.pairs,
+        tables.headline,
+        causal=tables.causal,
+        known_scales=tables.known_scales,
+        spectra=tables.spectra,
     )
 
 

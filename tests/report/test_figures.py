@@ -31,9 +31,9 @@ RST = Path(__file__).parents[2] / "workflow" / "report"
 UNITS = re.compile(
     r"\((nats|number|cosine|Pearson|ratio|0 to 1|0 = coarsest|1 − cosine|same order|"
     r"share of ln \d+|numerical precision|[a-z ,]*\((nats|ratio)\)|largest power / all other power|"
-    r"% of tokens|Hellinger distance|"
+    r"% of tokens|Hellinger distance|cycles a sample|dB|"
     r"Pearson, over positions|from largest to smallest low share|attention .* / the rest)\)|"
-    r"\(nats\)|share of power|^(model|position encoding|change)$"
+    r"\(nats\)|share of power|^(model|position encoding|change|series)$"
 )
 
 
@@ -200,16 +200,20 @@ def with_gap(study: StudyTables, gap: str) -> StudyTables:
     elif gap == "everything":
         models[statistics] = np.nan
     runs, causal = study.runs.copy(), study.causal.copy()
+    spectra = study.spectra.copy()
     followed = [f.name for f in FOLLOWED]
     if gap == "nan":
+        spectra.loc[spectra["model"] == "bert", "excess"] = np.nan
         runs[followed[0]] = np.nan
         changes = ["change", "change_low", "change_high"]
         causal.loc[causal["model"] == "bert", changes] = np.nan
     elif gap == "columns":
         runs, causal = runs.drop(columns=followed), causal.iloc[:0]
+        spectra = spectra.iloc[:0]
     else:
-        runs, causal = runs.iloc[:0], pd.DataFrame()
+        runs, causal, spectra = runs.iloc[:0], pd.DataFrame(), pd.DataFrame()
     changed = {"heads": heads, "models": models, "pairs": pairs, "runs": runs, "causal": causal}
+    changed["spectra"] = spectra
     return dataclasses.replace(study, **changed)
 
 

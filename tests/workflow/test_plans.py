@@ -269,7 +269,7 @@ def test_the_line_that_writes_settings_never_changes():
 
 def test_every_rule_has_a_log_a_message_and_one_shell_line():
     found = rules()
-    assert len(found) == 22
+    assert len(found) == 23
     for name, text in found.items():
         for part in ("log:", "message:", "shell:"):
             assert f"    {part}\n" in text, f"{name} has no {part}"
@@ -321,6 +321,7 @@ def test_a_cluster_gets_what_neither_fetches_nor_takes_seconds():
         "judge_claims",
         "train_model",
         "change_attention",
+        "find_scales",
     }
 
 

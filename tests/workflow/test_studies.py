@@ -26,7 +26,12 @@ MODELS = {
     "bands": 1,
 }
 # Models trained here: training runs, and kept steps of each.
-TRAINED = {"ladder": (27, 15), "ladder_gpu": (27, 17), "ladder_masked": (6, 13)}
+TRAINED = {
+    "ladder": (27, 15),
+    "ladder_gpu": (27, 17),
+    "ladder_masked": (6, 13),
+    "series": (9, 11),
+}
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +73,17 @@ def test_a_study_of_trained_models_plans_each_run_once_per_stage(project: Projec
     assert plan["train_model"] == runs
     assert plan["prepare_recipe"] == 1
     # What is measured, and what is trained on.
-    assert plan["build_corpus"] == 2
-    for stage in ("describe", "encode", "extract"):
-        assert sum(count for rule, count in plan.items() if rule.startswith(f"{stage}_l")) == runs
-    measured = sum(count for rule, count in plan.items() if rule.startswith("measure_l"))
-    assert measured == runs * len(experiment.study.measurements)
+    assert plan["build_corpus"] == len(experiment.corpus) + 1
+    names = "|".join(experiment.study.models).replace("-step", "|")
+
+    def of_runs(stage: str) -> int:
+        ours = re.compile(rf"{stage}_({names})$")
+        return sum(count for rule, count in plan.items() if ours.match(rule))
+
+    assert of_runs("describe") == runs
+    assert of_runs("encode") == of_runs("extract") == runs * len(experiment.corpus)
+    assert of_runs("measure") == runs * len(experiment.study.measurements)
+    assert plan["find_scales"] == (1 if experiment.study.scales else 0)
     assert plan["fetch_model"] == plan["extract_signals"] == 0
     asked = experiment.study.causal
     assert plan["change_attention"] == (len(asked.models) if asked else 0)

@@ -257,6 +257,16 @@ def changed_tables():
     )
 
 
+def of_known_scale(pattern, models=None):
+    """A path for every corpus of known scale and each model, or the first `models` of them."""
+    found = SLICES.get(f"studies/{EXPERIMENT.study_name}/scales", {"corpora": {}, "models": []})
+    return [
+        pattern.format(results=RESULTS, corpus=corpus, model=model)
+        for corpus in found["corpora"]
+        for model in found["models"][:models]
+    ]
+
+
 def manifests(_wildcards):
     """The manifest of every model of the study."""
     return expand(f"{RESULTS}/models/{{model}}/manifest.json", model=EXPERIMENT.study.models)

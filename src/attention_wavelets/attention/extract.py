@@ -109,6 +109,7 @@ def run_batch(
     facts: Mapping[str, FactSpec] | None = None,
     *,
     repeats: tuple[int, int] = (0, 0),
+    places: np.ndarray | None = None,
     chunk_bytes: int | None = None,
     label: str = "model",
     first: int = 0,
@@ -128,6 +129,8 @@ def run_batch(
         Whether keys end at the query.
     repeats
         Of sequences whose tokens come twice: the period and the first query of the second copy.
+    places
+        (sequence, position), where in the text each token begins; see `Shape`.
     chunk_bytes
         As for `capturing`.
     label, first
@@ -143,7 +146,8 @@ def run_batch(
     """
     facts = facts or {}
     positions = ids.shape[1]
-    shape = Shape(positions, positions, causal, *repeats)
+    begins = None if places is None else torch.as_tensor(places, dtype=torch.long)
+    shape = Shape(positions, positions, causal, *repeats, begins)
     known = {} if known is None else known
     rotary: dict[str, Rotary] = {}
     heads: dict[str, int] = {}

@@ -20,6 +20,7 @@ from attention_wavelets.errors import PipelineError, unknown_name
 
 __all__ = [
     "PROBES",
+    "CharacterLag",
     "Lag",
     "LastQuery",
     "ProbeSpec",
@@ -90,6 +91,54 @@ class Lag(Sum):
         return self.sum() / len(lag_queries(self.shape))
 
 
+class CharacterLag(Sum):
+    """Attention to keys that begin so many characters before the query, by that number.
+
+    Sum over queries of A[q, k] over the number of queries whose text reaches that far: attention
+    per character of distance, of the same queries and numbers as `lag`. Where a token is a
+    character it is `lag`. NaN at distances that no query's text reaches.
+    """
+
+    def update(self, rows: Rows) -> None:
+        queries = lag_queries(self.shape)
+        first, last = max(rows.start, queries.start), min(rows.stop, queries.stop)
+        if first >= last:
+            return
+        part = rows.probabilities[:, :, first - rows.start : last - rows.start]
+        lags = _lags(self.shape)
+        places = self._places(part)
+        distance = places[:, first:last, None] - places[:, None, : part.shape[3]]
+        known = (places[:, first:last, None] >= 0) & (places[:, None, : part.shape[3]] >= 0)
+        inside = known & (distance >= lags.start) & (distance < lags.stop)
+        # One more place takes what lies outside.
+        index = torch.where(inside, distance - lags.start, len(lags)).flatten(1)
+        size = (*part.shape[:2], len(lags) + 1)
+        found = torch.zeros(size, dtype=part.dtype, device=part.device)
+        weights = part.flatten(2)
+        found.scatter_add_(2, index[:, None].expand_as(weights), weights)
+        self.add(found[..., :-1])
+
+    def finalize(self) -> Tensor:
+        total = self.sum()
+        places = self._places(total)
+        lags = torch.tensor(_lags(self.shape), device=total.device)
+        queries = lag_queries(self.shape)
+        known = places >= 0
+        first = torch.where(known, places, places.max() + 1).amin(1, keepdim=True)
+        last = places.amax(1, keepdim=True)
+        asked = places[:, queries.start : queries.stop]
+        back, ahead = asked - first, last - asked
+        reached = (back[..., None] >= lags) & (ahead[..., None] >= -lags) & (asked >= 0)[..., None]
+        count = reached.sum(1)[:, None]
+        return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+    def _places(self, like: Tensor) -> Tensor:
+        if self.shape.places is None:
+            alone = torch.arange(self.shape.queries, device=like.device)
+            return alone.expand(like.shape[0], -1)
+        return self.shape.places.to(like.device)
+
+
 class LastQuery(Sum):
     """The attention row of the last token; causal models only."""
 
@@ -145,6 +194,8 @@ class ProbeSpec:
         `coordinates(shape, **options)` -> axis -> its values.
     causal_only
         Whether bidirectional models have no such signal.
+    by_character
+        Whether the signal runs along characters, which only a tokenizer knows.
     """
 
     name: str
@@ -152,6 +203,7 @@ class ProbeSpec:
     axes: tuple[str, ...]
     coordinates: Callable[..., dict[str, np.ndarray]]
     causal_only: bool = False
+    by_character: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def reducer(self, shape: Shape) -> Reducer:
@@ -171,6 +223,10 @@ def _lag_values(shape: Shape) -> dict[str, np.ndarray]:
     return {"lags": lag_axis(shape)}
 
 
+def _character_lag_values(shape: Shape) -> dict[str, np.ndarray]:
+    return {"character_lags": lag_axis(shape)}
+
+
 def _row_values(shape: Shape, rows: int) -> dict[str, np.ndarray]:
     return {"row": chosen_queries(shape, rows), **_positions(shape)}
 
@@ -178,6 +234,13 @@ def _row_values(shape: Shape, rows: int) -> dict[str, np.ndarray]:
 PROBES: dict[str, ProbeSpec] = {
     "received": ProbeSpec("received", Received, ("position",), _positions),
     "lag": ProbeSpec("lag", Lag, ("lags",), _lag_values),
+    "character_lag": ProbeSpec(
+        "character_lag",
+        CharacterLag,
+        ("character_lags",),
+        _character_lag_values,
+        by_character=True,
+    ),
     "last_query": ProbeSpec("last_query", LastQuery, ("position",), _positions, causal_only=True),
     "query_rows": ProbeSpec("query_rows", QueryRows, ("row", "position"), _row_values),
 }

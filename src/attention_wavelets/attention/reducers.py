@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
@@ -26,6 +26,9 @@ class Shape:
         Of a sequence that repeats itself: how many tokens later; else 0.
     repeat
         First query of the second copy.
+    places
+        (sequence, position), the character of the text at which each token begins, -1 of tokens
+        that are none of the text. None where a token counts as a character.
     """
 
     queries: int
@@ -33,6 +36,7 @@ class Shape:
     causal: bool
     period: int = 0
     repeat: int = 0
+    places: Tensor | None = field(default=None, compare=False)
 
     @classmethod
     def square(cls, positions: int, causal: bool) -> Shape:

@@ -34,6 +34,7 @@ __all__ = [
     "Facts",
     "Figure",
     "FigureName",
+    "FractionalNoise",
     "FullCondition",
     "Headline",
     "HubSource",
@@ -52,13 +53,17 @@ __all__ = [
     "RigorousProtocol",
     "Run",
     "Runtime",
+    "Samples",
+    "ScaleTests",
     "SequenceRules",
     "ShuffleCondition",
+    "Sinusoids",
     "Split",
     "Statistics",
     "Steps",
     "Study",
     "SubsampleCondition",
+    "SyntheticSource",
     "Text",
     "TextSource",
     "Tokenizer",
@@ -220,8 +225,46 @@ class Model(Strict):
         return self
 
 
+class Sinusoids(Strict):
+    """Sums of sinusoids whose periods are known, with white noise."""
+
+    kind: Literal["sinusoids"]
+    periods: Annotated[
+        list[Annotated[float, Field(ge=2)]], Field(min_length=1), AfterValidator(no_repeats)
+    ]
+    noise: Annotated[float, Field(ge=0)] = 0.5
+
+
+class FractionalNoise(Strict):
+    """Fractional Gaussian noise: its power goes as frequency to the 1 - 2 hurst."""
+
+    kind: Literal["fractional_noise"]
+    hurst: Fraction
+
+
+class SyntheticSource(Strict):
+    """Series that are drawn here, so that their scales are known."""
+
+    kind: Literal["synthetic"]
+    groups: Annotated[
+        dict[Name, Annotated[Sinusoids | FractionalNoise, Field(discriminator="kind")]],
+        Field(min_length=1),
+    ]
+    count: Count
+    seed: Seed = 0
+
+
+class Samples(Strict):
+    """How a series of numbers becomes a text: a character a sample."""
+
+    length: Annotated[int, Field(ge=16)]
+    levels: Annotated[int, Field(ge=2, le=94)] = 64
+    periods: list[Annotated[float, Field(ge=2)]] = []
+
+
 TextSource = Annotated[
-    HubSource | WheelSource | LocalSource | UrlSource, Field(discriminator="kind")
+    HubSource | WheelSource | LocalSource | UrlSource | SyntheticSource,
+    Field(discriminator="kind"),
 ]
 
 
@@ -237,7 +280,8 @@ class Text(Strict):
     """Documents: where they come from and in which format."""
 
     source: TextSource
-    format: Literal["mediawiki", "text", "jsonl", "parquet"]
+    format: Literal["mediawiki", "text", "jsonl", "parquet", "series"]
+    samples: Samples | None = None
     field: str = "text"
     files: str = "*"
     language: Annotated[str, Field(min_length=2)]
@@ -246,6 +290,25 @@ class Text(Strict):
     licence_url: str = ""
     min_characters: Annotated[int, Field(ge=0)] = 0
     split: Split | None = None
+
+    @model_validator(mode="after")
+    def _series_are_sampled(self) -> Text:
+        if (self.format == "series") != (self.samples is not None):
+            raise ValueError("`samples` is needed with format 'series', and only there")
+        if self.source.kind == "synthetic" and self.format != "series":
+            raise ValueError("what is drawn here has format 'series'")
+        if self.source.kind == "synthetic" and self.samples and self.samples.periods:
+            raise ValueError("periods of synthetic series stand in their groups")
+        return self
+
+    @property
+    def scales(self) -> dict[str, Sinusoids | FractionalNoise]:
+        """What is known of the series of each group; nothing of other texts."""
+        if self.source.kind == "synthetic":
+            return dict(self.source.groups)
+        if self.samples is None or not self.samples.periods:
+            return {}
+        return {"": Sinusoids(kind="sinusoids", periods=self.samples.periods, noise=0)}
 
 
 class SequenceRules(Strict):
@@ -387,7 +450,7 @@ Condition = Annotated[
 class Probe(Strict):
     """How a head's attention matrix becomes one non-negative signal."""
 
-    kind: Literal["received", "lag", "last_query", "query_rows"]
+    kind: Literal["received", "lag", "character_lag", "last_query", "query_rows"]
     rows: Count | None = None
 
     @model_validator(mode="after")
@@ -576,6 +639,7 @@ FigureName = Literal[
     "ladder_encoding",
     "causal_heads",
     "causal_bands",
+    "series_scales",
 ]
 
 
@@ -598,6 +662,15 @@ class CausalTests(Strict):
     seed: Seed = 0
 
 
+class ScaleTests(Strict):
+    """How attention answers to series whose scales are known."""
+
+    condition: Name = "full"
+    without: Name = "shuffled"
+    probes: Annotated[list[Name], Field(min_length=1), AfterValidator(no_repeats)]
+    false_discoveries: Fraction = 0.05
+
+
 class Study(Strict):
     """Models, measurements and figures."""
 
@@ -612,6 +685,7 @@ class Study(Strict):
     subjects: dict[ClaimName, Subjects] = {}
     bad_checkpoints: Literal["fail", "skip"] = "fail"
     causal: CausalTests | None = None
+    scales: ScaleTests | None = None
 
 
 class Statistics(Strict):

@@ -52,7 +52,13 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
     made |= _families(experiment)
     for model in experiment.study.models:
         made |= _cells(experiment, model)
-    return made | _nulls(experiment) | _changed(experiment) | _study(experiment)
+    return (
+        made
+        | _nulls(experiment)
+        | _changed(experiment)
+        | _known_scales(experiment)
+        | _study(experiment)
+    )
 
 
 def slices_by_stage(
@@ -154,8 +160,8 @@ def _corpus(name: str, text: Text, lock: Mapping[str, str]) -> Iterator[tuple[st
 
 
 def _text(text: Text) -> dict[str, Any]:
-    """Its keys; `split` only where there is one, so that other corpora are not built anew."""
-    return _plain(text, exclude=None if text.split else {"split"})
+    """Its keys; some only where they say something, so that other corpora are not built anew."""
+    return _plain(text, exclude={key for key in ("split", "samples") if not getattr(text, key)})
 
 
 def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
@@ -226,6 +232,29 @@ def _changed(experiment: Experiment) -> dict[str, Any]:
     summary = {"models": list(asked.models), "statistics": _intervals(experiment)}
     return {f"causal/{model}/{asked.corpus}": plain for model in asked.models} | {
         f"studies/{experiment.study_name}/causal": summary
+    }
+
+
+def _known_scales(experiment: Experiment) -> dict[str, Any]:
+    """Series of known scale, and who reads them; nothing in other studies."""
+    asked = experiment.study.scales
+    if asked is None:
+        return {}
+    runs = [list(models.values()) for models in runs_of(experiment).values()]
+    passing = {model for models in runs for model in models[1:-1]}
+    return {
+        f"studies/{experiment.study_name}/scales": {
+            **_plain(asked),
+            "models": list(experiment.study.models),
+            # Of checkpoints on the way there are hundreds: their spectra are not kept.
+            "drawn": [name for name in experiment.study.models if name not in passing],
+            "corpora": {
+                name: {group: _plain(known) for group, known in corpus.text.scales.items()}
+                for name, corpus in experiment.corpus.items()
+                if corpus.text.scales
+            },
+            "statistics": _intervals(experiment),
+        }
     }
 
 

@@ -22,6 +22,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "corpora/documents.py",
         "corpora/mediawiki.py",
         "corpora/plain.py",
+        "corpora/series.py",
         "corpora/wikitext.py",
     ),
     "prepare_recipe": ("training/tokens.py", "stages/training.py"),
@@ -59,6 +60,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "causal/*.py",
         "models/load.py",
         "stages/causal.py",
+    ),
+    "find_scales": (
+        "corpora/series.py",
+        "inference/intervals.py",
+        "inference/known_scales.py",
+        "stages/scales.py",
     ),
     "summarise_changes": ("inference/intervals.py", "stages/causal.py"),
     "compare_runs": (

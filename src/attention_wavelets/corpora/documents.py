@@ -10,6 +10,7 @@ from pathlib import Path
 from attention_wavelets.config.schema import Split, Text
 from attention_wavelets.corpora.mediawiki import read_mediawiki
 from attention_wavelets.corpora.plain import read_jsonl, read_parquet, read_text
+from attention_wavelets.corpora.series import draw_series, read_csv
 from attention_wavelets.errors import PipelineError, unknown_name
 
 __all__ = ["READERS", "Document", "read_documents"]
@@ -17,10 +18,14 @@ __all__ = ["READERS", "Document", "read_documents"]
 
 @dataclass(frozen=True)
 class Document:
-    """One text with its title; statistics cluster on documents."""
+    """One text with its title; statistics cluster on documents.
+
+    `group` names what is known of a drawn series; of other texts it is empty.
+    """
 
     title: str
     text: str
+    group: str = ""
 
 
 Reader = Callable[[Path, Text], Iterator[tuple[str, str]]]
@@ -31,6 +36,7 @@ READERS: dict[str, Reader] = {
     "text": lambda path, _text: read_text(path),
     "jsonl": lambda path, text: read_jsonl(path, text.field),
     "parquet": lambda path, text: read_parquet(path, text.field),
+    "series": read_csv,
 }
 
 
@@ -41,6 +47,8 @@ def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
     ends) and those of white space alone are dropped. No file, a missing or damaged file and a
     format without reader are `PipelineError`s; damage may be met after documents were yielded.
     """
+    if text.source.kind == "synthetic":
+        return _series(text)
     if text.format not in READERS:
         raise unknown_name("format", text.format, READERS, "corpus")
     if not files:
@@ -48,6 +56,14 @@ def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
             f"no file matches '{text.files}'", text.title, "correct `files` or `source`"
         )
     return _documents(READERS[text.format], text, files)
+
+
+def _series(text: Text) -> Iterator[Document]:
+    assert text.source.kind == "synthetic"
+    assert text.samples is not None, "checked by the schema"
+    for title, body, group in draw_series(text.source, text.samples):
+        if _wanted(body, text.split):
+            yield Document(title, body, group)
 
 
 def _documents(reader: Reader, text: Text, files: list[Path]) -> Iterator[Document]:

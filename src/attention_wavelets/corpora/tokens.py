@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from attention_wavelets.errors import PipelineError, unknown_name
 
@@ -12,8 +16,10 @@ __all__ = [
     "POLICIES",
     "SpecialTokens",
     "TokenContext",
+    "begins_of",
     "ordinary_tokenizer",
     "special_tokens",
+    "token_characters",
     "token_context",
 ]
 
@@ -134,6 +140,64 @@ def token_context(tokenizer: Any) -> TokenContext:
         bos_id=next((number for number in begins if number is not None), None),
         token_id=_single_token(tokenizer),
     )
+
+
+def token_characters(tokenizer: Any) -> NDArray[np.int64]:
+    """How many characters of a text begin in each token of a vocabulary, int64 (V,); special: 0.
+
+    Of byte-level tokens those of their bytes that begin a character of UTF-8 count, so that the
+    parts of a divided character count once. Elsewhere the marks of word pieces (`##`) are no
+    characters and the mark of a space (`▁`) is one; WordPiece knows no spaces, so none count.
+    """
+    names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
+    special = set(tokenizer.all_special_ids)
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    by_bytes = backend is not None and '"type":"ByteLevel"' in backend.to_str()
+    count = _of_bytes if by_bytes else _of_pieces
+    found = [0 if i in special or n is None else count(n) for i, n in enumerate(names)]
+    return np.array(found, dtype=np.int64)
+
+
+def _begins_character(byte: int) -> bool:
+    return byte & 0xC0 != 0x80
+
+
+def _of_bytes(name: str) -> int:
+    """Printable bytes stand for themselves, the others for characters from 256 on, in order."""
+    return sum(_begins_character(_BYTES.get(letter, 0)) for letter in name)
+
+
+def _of_pieces(name: str) -> int:
+    if match := re.fullmatch(r"<0x([0-9A-F]{2})>", name):
+        return int(_begins_character(int(match[1], 16)))
+    return len(name.removeprefix("##"))
+
+
+_PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+_OTHERS = [byte for byte in range(256) if byte not in _PRINTABLE]
+_BYTES = {chr(byte): byte for byte in _PRINTABLE} | {
+    chr(256 + place): byte for place, byte in enumerate(_OTHERS)
+}
+
+
+def begins_of(ids: NDArray[np.integer[Any]], characters: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where in the text each token begins, in characters from the first: int64 (S, N).
+
+    Parameters
+    ----------
+    ids
+        (S, N), token ids.
+    characters
+        (V,), as `token_characters` gives. A token that begins no character stands where the next
+        one begins.
+
+    Returns
+    -------
+    numpy.ndarray
+        The sum of the characters before it.
+    """
+    lengths = characters[ids]
+    return np.asarray(np.cumsum(lengths, axis=1) - lengths)
 
 
 def _single_token(tokenizer: Any) -> Callable[[str], int]:

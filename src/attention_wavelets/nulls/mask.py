@@ -31,6 +31,7 @@ MASK_SIGNALS: dict[str, Callable[[int], FloatArray]] = {
     "last_query": _flat,
     # Every lag is seen by the same queries, each with 1 / (q + 1) at all its lags.
     "lag": _flat,
+    "character_lag": _flat,
 }
 """Kind of a probe -> its signal of N columns under causal, otherwise uniform attention."""
 

@@ -58,6 +58,8 @@ def source_words(source: Any) -> str:
             return f"this machine: {source.get('path')}"
         case "url":
             return str(source.get("url"))
+        case "synthetic":
+            return f"drawn here, seed {source.get('seed')}"
         case "untrained":
             return f"fresh weights for {source.get('of')}, seed {source.get('seed')}"
     return "; ".join(f"{key}: {value}" for key, value in flat(source))

@@ -92,6 +92,10 @@ def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
     return Sizes.of_architecture(given.architecture, dtype)
 
 
+# Probes that keep half as many numbers as there are tokens.
+_BY_LAG = ("lag", "character_lag")
+
+
 def positions(condition: Condition, tokens: int) -> int:
     """Tokens of a sequence under a condition, at most."""
     return math.ceil(condition.fraction * tokens) if condition.kind == "subsample" else tokens
@@ -99,7 +103,7 @@ def positions(condition: Condition, tokens: int) -> int:
 
 def numbers(probe: Probe, tokens: int) -> int:
     """Numbers that a probe gives per head and sequence."""
-    if probe.kind == "lag":
+    if probe.kind in _BY_LAG:
         return tokens // 2
     return (probe.rows or 1) * tokens
 
@@ -261,7 +265,7 @@ class Needs:
         probes = [self.experiment.probe[name] for name in cell.probes]
         return sum(
             measuring_minutes(
-                kind, each * (p.rows or 1), rules.tokens // (2 if p.kind == "lag" else 1)
+                kind, each * (p.rows or 1), rules.tokens // (2 if p.kind in _BY_LAG else 1)
             )
             for p in probes
         )

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attention_wavelets.config.schema import HubSource, LocalSource, UrlSource, WheelSource
+from attention_wavelets.config.schema import (
+    HubSource,
+    LocalSource,
+    SyntheticSource,
+    UrlSource,
+    WheelSource,
+)
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.sources.fetched import Fetched
 from attention_wavelets.sources.hub import fetch_hub
@@ -16,7 +22,7 @@ __all__ = ["Fetched", "fetch_files"]
 
 
 def fetch_files(
-    source: HubSource | WheelSource | LocalSource | UrlSource,
+    source: HubSource | WheelSource | LocalSource | UrlSource | SyntheticSource,
     pattern: str = "*",
     *,
     revision: str | None = None,
@@ -27,7 +33,7 @@ def fetch_files(
     Parameters
     ----------
     source
-        Where the files come from.
+        Where the files come from; what is drawn here has none.
     pattern
         Shell pattern such as `*.parquet` or `20231101.en/*`.
     revision
@@ -51,6 +57,8 @@ def fetch_files(
             )
         return chosen
 
+    if isinstance(source, SyntheticSource):
+        return Fetched(paths={}, revision=f"drawn, seed {source.seed}", locked=True)
     if isinstance(source, HubSource):
         return fetch_hub(source, choose, revision=revision, repo_type=repo_type)
     if isinstance(source, LocalSource):

@@ -415,6 +415,7 @@ def _compute(
     )
 
     of_weights: OfWeights = {}
+    begins = _begins(job, manifest)
 
     def reduce(condition: str, names: Sequence[str], start: int, stop: int) -> Batch:
         shape = shapes[condition]
@@ -425,6 +426,7 @@ def _compute(
             facts["causal"],
             {name: FACTS[name] for name in names if name not in probes},
             repeats=(shape.period, shape.repeat),
+            places=begins[condition][start:stop] if begins else None,
             chunk_bytes=plan.chunk_bytes,
             label=manifest["name"],
             first=start,
@@ -464,6 +466,20 @@ def _compute(
                     seconds = time.perf_counter() - began
                     minutes = seconds / 60 * total / (done * lengths[condition])
                     tqdm.write(f"{manifest['name']}: about {minutes:.1f} minutes", file=sys.stderr)
+
+
+def _begins(job: _Job, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Condition -> where in the text each token begins; empty where no probe asks."""
+    if not any(spec.by_character for spec in job.probes.values()):
+        return {}
+    from attention_wavelets.corpora.tokens import begins_of, token_characters
+    from attention_wavelets.models.load import load_tokenizer
+
+    characters = token_characters(load_tokenizer(dict(manifest)))
+    return {
+        name: np.where(tokens["special"], -1, begins_of(tokens["ids"], characters))
+        for name, tokens in job.tokens.items()
+    }
 
 
 def _free_memory(model: nn.Module) -> int | None:

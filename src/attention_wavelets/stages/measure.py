@@ -31,6 +31,8 @@ __all__ = ["layer_signals", "layer_table", "measure_array", "measure_heads", "re
 
 # Coordinate of the probe `lag`.
 LAG_AXIS = "lags"
+# Signals along these axes are by distance: in tokens, or in characters.
+_DISTANCES = (LAG_AXIS, "character_lags")
 
 # Signals of `measure_array` in memory at a time.
 ROWS_AT_ONCE = 65_536
@@ -196,7 +198,8 @@ def _signals(
         lags = np.arange(group.sizes["position"] // 2)
         near = rows_by_lag(signals, group["row"].values, len(lags))
         return near, lags, mass * near.sum(axis=-1, dtype=np.float64)
-    return signals, group[LAG_AXIS].values if variable.dims[-1] == LAG_AXIS else None, mass
+    axis = variable.dims[-1]
+    return signals, group[axis].values if axis in _DISTANCES else None, mass
 
 
 def _mean_signals(values: np.ndarray, protocol: Any) -> np.ndarray:

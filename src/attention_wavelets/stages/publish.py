@@ -35,6 +35,7 @@ def study_tables(
     claims: Path | None = None,
     compared: Sequence[Path] = (),
     causal: Path | None = None,
+    known: Sequence[Path] = (),
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -51,6 +52,8 @@ def study_tables(
         Of models trained here: what compare_runs wrote, or the first of it.
     causal
         What summarise_changes wrote, if the study changes attention.
+    known
+        What find_scales wrote, if scales of the data are known.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -59,6 +62,7 @@ def study_tables(
 
     head = config["headline"]
     trained = dict(zip(("runs", "changes", "phases"), map(read_csv, compared), strict=False))
+    known_scales, spectra = map(read_csv, known) if known else (pd.DataFrame(), pd.DataFrame())
     rows = _without_passing(read_csv(models), trained.get("runs"))
     protocol = PaperProtocol.model_validate(config["protocol"])
     return StudyTables(
@@ -74,6 +78,8 @@ def study_tables(
         claims=pd.DataFrame() if claims is None else read_csv(claims),
         scales=config.get("scales", {}),
         causal=pd.DataFrame() if causal is None else read_csv(causal),
+        known_scales=known_scales,
+        spectra=spectra,
         **trained,
     )
 
@@ -97,13 +103,14 @@ def plot_study(
     out: Path,
     runs: Path | None = None,
     causal: Path | None = None,
+    known: Sequence[Path] = (),
 ) -> None:
     """Draw every figure of a study into the folder `out`."""
     from attention_wavelets.report.figures import draw_figure, save_figure
 
     compared = () if runs is None else (runs,)
     tables = study_tables(
-        config, heads, models, pairs, compared=compared, causal=causal, nulls=True
+        config, heads, models, pairs, compared=compared, causal=causal, known=known, nulls=True
     )
     settings = Figure.model_validate(config["settings"])
     for name in config["figures"]:
@@ -126,6 +133,7 @@ def write_study_report(
     claims: Path | None = None,
     compared: Sequence[Path] = (),
     causal: Path | None = None,
+    known: Sequence[Path] = (),
 ) -> None:
     """Write the page of a study.
 
@@ -137,15 +145,26 @@ def write_study_report(
         Of every model; of every corpus; of every model and corpus.
     heads, models, pairs, summary, nearest, reproduction, claims
         What aggregate_study, compare_tables and, if the study has claims, judge_claims wrote.
-    compared, causal
-        What compare_runs wrote, if the study has models trained here, and summarise_changes.
+    compared, causal, known
+        What compare_runs wrote, if the study has models trained here, summarise_changes and
+        find_scales.
     figures, out
         Folder of figures, HTML file to write.
     """
     from attention_wavelets.report.page import write_report
 
     tables = study_tables(
-        config, heads, models, pairs, summary, nearest, reproduction, claims, compared, causal
+        config,
+        heads,
+        models,
+        pairs,
+        summary,
+        nearest,
+        reproduction,
+        claims,
+        compared,
+        causal,
+        known,
     )
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {

@@ -21,6 +21,7 @@ SCHEMA = pa.schema(
     [
         ("document", pa.int32()),
         ("title", pa.string()),
+        ("group", pa.string()),
         ("text", pa.string()),
         ("characters", pa.int32()),
         ("language", pa.string()),
@@ -35,9 +36,9 @@ ROWS_PER_GROUP = 128
 def write_documents(path: Path, documents: Iterable[Document], text: Text) -> int:
     """Write documents in the order they come, numbered from 0, and return how many there are.
 
-    One row each: document, title, text, characters (of the text), and from `text` the language,
-    source (its title) and licence. Documents are streamed; the file appears whole or not at all. No
-    document at all is a `PipelineError`.
+    One row each: document, title, group (of a drawn series), text, characters (of the text), and
+    from `text` the language, source (its title) and licence. Documents are streamed; the file
+    appears whole or not at all. No document at all is a `PipelineError`.
     """
     count = 0
     with replacing(path) as partial:
@@ -67,6 +68,7 @@ def _table(batch: list[Document], first: int, text: Text) -> pa.Table:
     columns = {
         "document": list(range(first, first + rows)),
         "title": [document.title for document in batch],
+        "group": [document.group for document in batch],
         "text": [document.text for document in batch],
         "characters": [len(document.text) for document in batch],
         "language": [text.language] * rows,

@@ -17,6 +17,7 @@ from attention_wavelets.report.figures.heads import HEAD_CORRELATION, LOCAL_GLOB
 from attention_wavelets.report.figures.ladder import LADDER_ENCODING, LADDER_SIZE, LADDER_STEPS
 from attention_wavelets.report.figures.published import PAPER_TABLES
 from attention_wavelets.report.figures.scale import SCALE_CORRELATION
+from attention_wavelets.report.figures.series import SERIES_SCALES
 from attention_wavelets.report.figures.spec import FigureSpec
 from attention_wavelets.report.figures.spectrum import ENTROPY_SELECTIVITY, POSITION_SPECTRUM
 from attention_wavelets.report.figures.style import figure_style, settle
@@ -42,6 +43,7 @@ FIGURES: dict[str, FigureSpec] = {
     "ladder_encoding": LADDER_ENCODING,
     "causal_heads": CAUSAL_HEADS,
     "causal_bands": CAUSAL_BANDS,
+    "series_scales": SERIES_SCALES,
 }
 
 # What would make two runs differ in bytes: dates, and versions of the drawing library.

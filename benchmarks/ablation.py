@@ -1,0 +1,98 @@
+"""What a change of attention costs beside the plain pass, as ratios within one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from attention_wavelets.attention.capture import capturing
+from attention_wavelets.causal.losses import (
+    band_edit,
+    head_edit,
+    head_outputs,
+    rotary_zeroed,
+    sequence_losses,
+)
+from attention_wavelets.config.compose import compose
+from attention_wavelets.training.architectures import build
+from training import best
+
+# Sequences of a pass, tokens of each, share of the heads that are knocked out.
+SEQUENCES, TOKENS, SHARE = 4, 256, 0.1
+BAND = (0.25, 0.75)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print("model, condition, seconds of a pass / of the plain pass")
+    for name, model in models().items():
+        ids = np.random.default_rng(0).integers(3, 1000, (SEQUENCES, TOKENS))
+        conditions = {"plain": partial(sequence_losses, model, ids), **changes(model, ids)}
+        seconds = dict(zip(conditions, best(*conditions.values()), strict=True))
+        for condition, found in seconds.items():
+            print(f"{name}, {condition}, {found / seconds['plain']:.2f}", flush=True)
+
+
+def models() -> dict[str, Any]:
+    """The largest of the ladder, and the sizes of SmolLM2-135M; the weights do not matter here."""
+    from transformers import LlamaConfig, LlamaModel
+
+    experiment = compose(["study=ladder"])
+    source = next(m.source for n, m in experiment.model.items() if n.startswith("ladder-rope-128"))
+    config = LlamaConfig(
+        vocab_size=49152,
+        hidden_size=576,
+        intermediate_size=1536,
+        num_hidden_layers=30,
+        num_attention_heads=9,
+        num_key_value_heads=3,
+    )
+    return {
+        "ladder-rope-128": build(source, 0, 1024, TOKENS).eval(),
+        "sizes of smollm2-135m": LlamaModel(config).eval(),
+    }
+
+
+def changes(model: Any, ids: np.ndarray) -> Mapping[str, Callable[[], Any]]:
+    """A pass of every kind that `change_attention` has."""
+    known = head_outputs(model, ids)
+    heads = {name: range(max(1, round(SHARE * known[name].shape[1]))) for name in known}
+    return {
+        "plain, attention only watched": partial(_watched, model, ids),
+        **{
+            f"heads, {how}": partial(
+                sequence_losses, model, ids, outputs=head_edit(model, heads, known, how)
+            )
+            for how in ("zero", "mean", "resample")
+        },
+        "rotary pairs of a band": partial(_at_rest, model, ids),
+        **{
+            f"rows, {method}": partial(sequence_losses, model, ids, rows=band_edit(*BAND, method))
+            for method in ("band", "random_band", "random_phase")
+        },
+    }
+
+
+def _watched(model: Any, ids: np.ndarray) -> None:
+    from attention_wavelets.attention.extract import token_inputs
+
+    with torch.inference_mode(), capturing(model, _look):
+        model(**token_inputs(model, ids))
+
+
+def _look(_rows: Any) -> None:
+    """Rows are computed, nothing is made of them."""
+
+
+def _at_rest(model: Any, ids: np.ndarray) -> None:
+    low, high = BAND
+    with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
+        sequence_losses(model, ids)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""Mean spectra of attention on series of known scale, one row of colour per kind of series."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import TwoSlopeNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from attention_wavelets.config.schema import Figure as FigureSettings
+from attention_wavelets.report.figures.spec import FigureSpec
+from attention_wavelets.report.figures.style import barren, grid, legend_below, wrapped
+from attention_wavelets.report.scales import readers
+from attention_wavelets.report.tables import StudyTables
+
+__all__ = ["SERIES_SCALES"]
+
+COLUMNS, HEIGHT = 3, 2.4
+# dB beyond which the colour no longer changes.
+LIMIT = 15.0
+
+
+def _parts(tables: StudyTables) -> list[tuple[str, pd.DataFrame]]:
+    """Title and rows of every panel: the series, then each reader by each probe."""
+    rows = tables.spectra
+    if rows.empty:
+        return []
+    rows = rows.fillna({"model": "", "group": ""})
+    found = [("the series themselves", rows[rows["probe"] == "data"])]
+    for probe in (p for p in rows["probe"].unique() if p != "data"):
+        for (name, when), models in readers(tables).items():
+            part = rows[(rows["probe"] == probe) & rows["model"].isin(models)]
+            if len(part):
+                found.append((f"{probe}: {name}{f', {when}' * bool(when)}", part))
+    return found
+
+
+def _groups(tables: StudyTables) -> list[tuple[str, str]]:
+    """Corpus and group of every row, shortest period first, noise last."""
+    known = tables.known_scales.fillna({"group": ""})
+    noise = (known["kind"] == "fractional_noise").rename("noise")
+    ordered = known.assign(noise=noise).sort_values(["noise", "truth"], kind="stable")
+    pairs = zip(ordered["corpus"], ordered["group"], strict=True)
+    return list(dict.fromkeys((str(corpus), str(group)) for corpus, group in pairs))
+
+
+def draw_scales(tables: StudyTables, settings: FigureSettings) -> Figure:
+    """Power over that of shuffled series, by frequency; known periods are marked."""
+    parts = _parts(tables)
+    figure, panels = grid(settings, max(1, len(parts)), COLUMNS, HEIGHT, extra=0.9, share=False)
+    if not parts:
+        barren(panels[0])
+        return figure
+    groups = _groups(tables)
+    norm = TwoSlopeNorm(0, -LIMIT, LIMIT)
+    image = None
+    for place, (axes, (title, rows)) in enumerate(zip(panels, parts, strict=True)):
+        axes.set_title(wrapped(title, 32), size="small")
+        if rows["excess"].isna().all():
+            barren(axes)
+            continue
+        mean = rows.groupby(["corpus", "group", "cycles"])["excess"].mean()
+        for height, (corpus, group) in enumerate(groups):
+            line = mean.get((corpus, group), pd.Series(dtype=float))
+            if line.notna().any():
+                image = _row(axes, height, line, norm)
+            _marks(axes, height, tables.known_scales, corpus, group)
+        axes.set_xscale("log")
+        axes.set_xlim(0.5 / 64, 0.5)
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        first = place % COLUMNS == 0
+        names = [group or corpus for corpus, group in groups] if first else []
+        axes.set_yticks(range(len(groups)), names or [""] * len(groups), size="x-small")
+        axes.set_ylabel("series" if first else "")
+        if place + COLUMNS >= len(parts):
+            axes.set_xlabel("frequency\n(cycles a sample)")
+    if image is not None:
+        label = "power over shuffled series (dB)"
+        figure.colorbar(image, ax=panels, label=label, shrink=0.6, extend="both")
+    legend_below(
+        figure,
+        [Line2D([], [], color="k", marker="|", linestyle="", label="known period")],
+    )
+    return figure
+
+
+def _row(axes: Axes, height: int, line: pd.Series, norm: TwoSlopeNorm) -> object:
+    cycles = line.index.to_numpy(dtype=float)
+    edges = np.concatenate([[cycles[0] / 2], (cycles[1:] + cycles[:-1]) / 2, [cycles[-1]]])
+    values = line.to_numpy(dtype=float)[None]
+    return axes.pcolormesh(
+        edges, [height - 0.45, height + 0.45], values, norm=norm, cmap="cividis", rasterized=True
+    )
+
+
+def _marks(axes: Axes, height: int, known: pd.DataFrame, corpus: str, group: str) -> None:
+    rows = known[(known["corpus"] == corpus) & (known["group"].fillna("") == group)]
+    for period in rows.loc[rows["kind"] == "sinusoids", "truth"].unique():
+        axes.plot([1 / period] * 2, [height - 0.45, height + 0.45], color="k", linewidth=1.2)
+
+
+SERIES_SCALES = FigureSpec(
+    name="series_scales",
+    title="Do heads find the scales of the data?",
+    caption=(
+        "Power of attention by frequency on series of each kind, over that on the same series "
+        "shuffled, in dB; mean over heads, series and seeds. Light: attention varies at that "
+        "frequency because of the order of the data. Strokes mark the periods that the series "
+        "have. A model that finds scales has light cells at the strokes, as the series "
+        "themselves have (first panel); light cells at the same frequency in every row are the "
+        "model's own. Noise has no period, and its slope is told in the report. Quantisation and "
+        "tuning are part of each name."
+    ),
+    draw=draw_scales,
+    category="Series of known scale",
+    single=False,
+)
