@@ -317,7 +317,9 @@ def _add_prepare_recipe(commands: Any) -> None:
 
     text = "Learn a tokenizer, and write the texts of a recipe as tokens."
     parser = _stage(commands, "prepare-recipe", run, text, "recipe")
-    _files(parser, "training", "held-out", "tokenizer", "tokens")
+    for name in ("training", "held-out"):
+        parser.add_argument(f"--{name}", type=Path, nargs="+", required=True, help="of each corpus")
+    _files(parser, "tokenizer", "tokens")
 
 
 def _add_train_model(commands: Any) -> None:

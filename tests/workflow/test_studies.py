@@ -31,6 +31,7 @@ TRAINED = {
     "ladder_gpu": (27, 17),
     "ladder_masked": (6, 13),
     "series": (9, 11),
+    "bilingual": (3, 13),
 }
 
 
@@ -73,7 +74,8 @@ def test_a_study_of_trained_models_plans_each_run_once_per_stage(project: Projec
     assert plan["train_model"] == runs
     assert plan["prepare_recipe"] == 1
     # What is measured, and what is trained on.
-    assert plan["build_corpus"] == len(experiment.corpus) + 1
+    trained_on = {c for recipe in experiment.recipe.values() for c in recipe.corpora}
+    assert plan["build_corpus"] == len(experiment.corpus) + len(trained_on)
     names = "|".join(experiment.study.models).replace("-step", "|")
 
     def of_runs(stage: str) -> int:

@@ -85,7 +85,7 @@ wildcard_constraints:
     corpus="|".join(
         map(
             re.escape,
-            [*EXPERIMENT.corpus, *(f"{r.corpus}.training" for r in EXPERIMENT.recipe.values())],
+            [*EXPERIMENT.corpus, *(f"{c}.training" for r in EXPERIMENT.recipe.values() for c in r.corpora)],
         )
     ),
     run="|".join(map(re.escape, RUNS)) or "none",
@@ -104,8 +104,9 @@ def get_slice(wildcards):
 
 
 def documents_of(recipe, part=""):
-    """Documents of a recipe's corpus that are held out, or with a part, those it trains on."""
-    return f"{RESULTS}/corpora/{EXPERIMENT.recipe[recipe].corpus}{part}/documents.parquet"
+    """Documents of a recipe's corpora that are held out, or with a part, those it trains on."""
+    corpora = EXPERIMENT.recipe[recipe].corpora
+    return expand(f"{RESULTS}/corpora/{{corpus}}{part}/documents.parquet", corpus=corpora)
 
 
 def of_recipe(run, name):

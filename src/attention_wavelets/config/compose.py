@@ -192,7 +192,10 @@ def compose(overrides: Iterable[str] = (), conf: Path | None = None) -> schema.E
         "recipe": recipes,
         "corpus": members(
             "corpus",
-            [*(cell.corpus for cell in cells), *(recipe.corpus for recipe in recipes.values())],
+            [
+                *(cell.corpus for cell in cells),
+                *(c for recipe in recipes.values() for c in recipe.corpora),
+            ],
         ),
         "condition": members("condition", conditions),
         "probe": members("probe", probes + needed),
@@ -433,13 +436,14 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     "name the model that carries the architecture",
                 )
     for name, recipe in experiment.recipe.items():
-        split = experiment.corpus[recipe.corpus].text.split
-        if split is None or split.part != "held_out":
-            raise PipelineError(
-                f"corpus: '{recipe.corpus}' holds no documents out of training",
-                f"conf/recipe/{name}.yaml",
-                f"add `split: {{held_out: 0.25}}` to the text of conf/corpus/{recipe.corpus}.yaml",
-            )
+        for corpus in recipe.corpora:
+            split = experiment.corpus[corpus].text.split
+            if split is None or split.part != "held_out":
+                raise PipelineError(
+                    f"corpus: '{corpus}' holds no documents out of training",
+                    f"conf/recipe/{name}.yaml",
+                    f"add `split: {{held_out: 0.25}}` to the text of conf/corpus/{corpus}.yaml",
+                )
     for cell in study.measurements:
         reference = experiment.protocol[cell.protocol].reference
         scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]

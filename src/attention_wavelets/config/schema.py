@@ -363,6 +363,7 @@ class Recipe(Strict):
     """What models trained here have in common: text, tokens, order, optimiser, checkpoints."""
 
     corpus: Name
+    also: Annotated[list[Name], AfterValidator(no_repeats)] = []
     tokenizer: Tokenizer
     context: Annotated[int, Field(ge=16)]
     batch: Count
@@ -374,6 +375,17 @@ class Recipe(Strict):
     keep: Annotated[
         list[Annotated[int, Field(ge=0)]], Field(min_length=1), AfterValidator(no_repeats)
     ]
+
+    @model_validator(mode="after")
+    def _a_corpus_once(self) -> Recipe:
+        if self.corpus in self.also:
+            raise ValueError(f"`also` names '{self.corpus}' again")
+        return self
+
+    @property
+    def corpora(self) -> list[str]:
+        """Corpora whose documents are trained on, but for those held out."""
+        return [self.corpus, *self.also]
 
     @property
     def last_step(self) -> int:

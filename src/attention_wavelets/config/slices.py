@@ -115,13 +115,19 @@ def _models(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[s
         )
 
 
+# Keys of a recipe that say which text; training sees only its tokens.
+_OF_TEXT = {"corpus", "also"}
+
+
 def _recipes(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """Text and tokens that models are trained on, and every training run."""
     for name, recipe in experiment.recipe.items():
-        text = experiment.corpus[recipe.corpus].text
-        assert text.split is not None, "checked when composed"
-        rest = text.model_copy(update={"split": text.split.model_copy(update={"part": "training"})})
-        yield from _corpus(f"{recipe.corpus}.training", rest, lock)
+        for corpus in recipe.corpora:
+            text = experiment.corpus[corpus].text
+            assert text.split is not None, "checked when composed"
+            training = text.split.model_copy(update={"part": "training"})
+            rest = text.model_copy(update={"split": training})
+            yield from _corpus(f"{corpus}.training", rest, lock)
         yield (
             f"recipes/{name}/prepare",
             {"name": name, **_plain(recipe, include={"tokenizer", "context"})},
@@ -135,7 +141,9 @@ def _recipes(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[
                 "run": run,
                 "source": _plain(source),
                 # All that the recipe keeps, so that another choice of steps trains nothing again.
-                "recipe": _plain(experiment.recipe[source.recipe], exclude={"corpus", "tokenizer"}),
+                "recipe": _plain(
+                    experiment.recipe[source.recipe], exclude={*_OF_TEXT, "tokenizer"}
+                ),
             },
         )
 

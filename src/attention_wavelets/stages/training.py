@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ _CHECKPOINTS, _STATE = "checkpoints", ".state.safetensors"
 
 
 def prepare_recipe(
-    config: Mapping[str, Any], training: Path, held_out: Path, tokenizer: Path, tokens: Path
+    config: Mapping[str, Any],
+    training: Sequence[Path],
+    held_out: Sequence[Path],
+    tokenizer: Path,
+    tokens: Path,
 ) -> None:
     """Learn the tokenizer on the training text; write both texts as tokens.
 
@@ -31,13 +36,14 @@ def prepare_recipe(
     config
         The slice: name, tokenizer and context of the recipe.
     training, held_out
-        Documents to learn from, and others.
+        Documents to learn from, and others, of each corpus; each gives as many characters, to a
+        document, as the shortest has.
     tokenizer, tokens
         Folder of a tokenizer and .npz file to write.
     """
     from attention_wavelets.training.tokens import encode, learn_tokenizer
 
-    texts = [read_documents(path)["text"].tolist() for path in (training, held_out)]
+    texts = [_in_equal_parts(paths) for paths in (training, held_out)]
     rules = Tokenizer.model_validate(config["tokenizer"])
     learned = learn_tokenizer(texts[0], rules.merges, config["context"])
     arrays = {}
@@ -47,6 +53,17 @@ def prepare_recipe(
         learned.save_pretrained(beside)
         _replace_folder(beside, tokenizer)
     write_tokens(tokens, arrays)
+
+
+def _in_equal_parts(paths: Sequence[Path]) -> list[str]:
+    """Texts of each corpus, in order, until it has as many characters as the shortest corpus."""
+    every = [read_documents(path)["text"].tolist() for path in paths]
+    most = min(sum(map(len, texts)) for texts in every)
+    found = []
+    for texts in every:
+        before = accumulate((len(text) for text in texts), initial=0)
+        found += [text for text, start in zip(texts, before, strict=False) if start < most]
+    return found
 
 
 def train_model(
