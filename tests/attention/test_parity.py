@@ -4,7 +4,7 @@ import pytest
 import torch
 import transformers as tf
 
-from attention_wavelets.attention.capture import attention_path, capturing
+from attention_wavelets.attention.capture import attention_path, captured_attention, capturing
 from attention_wavelets.errors import PipelineError
 from helpers.families import (
     BIDIRECTIONAL,
@@ -107,6 +107,70 @@ def test_t5_has_three_kinds_of_attention_keyed_by_name(padded):
             assert float(difference.max()) < 1e-5
     states = run(model, "sdpa", arguments).last_hidden_state
     assert_same_states(output.last_hidden_state, states, torch.ones(3, 11))
+
+
+def sound(positions):
+    """A small encoder of sound that is given 240 samples, and padding in one of three."""
+    config = tf.Wav2Vec2ConformerConfig(
+        position_embeddings_type=positions,
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+        conv_dim=(16, 16),
+        conv_stride=(4, 2),
+        conv_kernel=(8, 3),
+        num_feat_extract_layers=2,
+        num_conv_pos_embeddings=8,
+        num_conv_pos_embedding_groups=2,
+        conv_depthwise_kernel_size=5,
+    )
+    torch.manual_seed(0)
+    mask = torch.ones(3, 240, dtype=torch.long)
+    mask[1, 150:] = 0
+    model = sharpen(tf.Wav2Vec2ConformerModel(config))
+    return model, {"input_values": torch.randn(3, 240), "attention_mask": mask}
+
+
+def pictures(_positions):
+    """A small encoder of pictures with rotary positions; its patches build no mask."""
+    config = tf.DINOv3ViTConfig(
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=48,
+        image_size=32,
+        patch_size=8,
+        num_register_tokens=2,
+    )
+    torch.manual_seed(0)
+    return sharpen(tf.DINOv3ViTModel(config)), {"pixel_values": torch.randn(3, 3, 32, 48)}
+
+
+@pytest.mark.parametrize(
+    ("make", "positions"),
+    [(sound, "rotary"), (sound, "relative"), (sound, None), (pictures, "rotary")],
+)
+def test_encoders_of_sound_and_pictures_are_captured(make, positions):
+    model, arguments = make(positions)
+    eager = run(model, "eager", arguments, output_attentions=True)
+    output, matrices = captured(model, arguments)
+    assert len(matrices) == len(eager.attentions) == 3
+    for matrix, expected in zip(matrices.values(), eager.attentions, strict=True):
+        assert float((matrix - expected).abs().max()) < 1e-5
+        # Far from even attention, and from one another.
+        assert float(matrix.std()) > 0.01
+    scale = eager.last_hidden_state.abs().max()
+    states = output.last_hidden_state
+    assert float((states - eager.last_hidden_state).abs().max() / scale) < 1e-5
+
+
+def test_a_decoder_without_a_mask_is_refused():
+    model = build("llama")
+    attention = model.layers[0].self_attn
+    states = torch.zeros(1, 4, 5, 8)
+    with pytest.raises(PipelineError, match="no attention mask reached the capture"):
+        captured_attention(attention, states, states, states, None)
 
 
 def test_a_language_model_head_gives_the_same_logits():

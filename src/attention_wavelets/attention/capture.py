@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from attention_wavelets.attention.mask import LazyMask, build_mask
+from attention_wavelets.attention.mask import LazyMask, build_mask, everything
 from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.resources.memory import CHUNK_BYTES
@@ -110,6 +110,9 @@ def captured_attention(
     `query` is (batch, head, queries, size); `key` and `value` hold the key/value heads. Returns
     (batch, queries, head, size) in the input's type, and no weights.
     """
+    if attention_mask is None and getattr(module, "is_causal", True) is False:
+        # Encoders of pictures build none: every patch sees every other.
+        attention_mask = everything(query.shape[0], query.shape[2], key.shape[2])
     if not isinstance(attention_mask, LazyMask):
         raise PipelineError(
             "no attention mask reached the capture",

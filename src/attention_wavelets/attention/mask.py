@@ -15,7 +15,7 @@ from transformers.masking_utils import (
     prepare_padding_mask,
 )
 
-__all__ = ["LazyMask", "build_mask"]
+__all__ = ["LazyMask", "build_mask", "everything"]
 
 
 class LazyMask:
@@ -81,6 +81,11 @@ class LazyMask:
         key = torch.arange(keys.start, keys.stop, device=home)[None, None, None, :]
         mask = self.allowed(sequence, head, query, key + self.key_offset)
         return mask.expand(-1, 1, stop - start, len(keys)).to(device)
+
+
+def everything(batch: int, queries: int, keys: int) -> LazyMask:
+    """The mask of attention in which nothing is hidden."""
+    return LazyMask(bidirectional_mask_function, batch, queries, keys, 0, 0, "full")
 
 
 def build_mask(
