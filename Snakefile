@@ -18,7 +18,7 @@ include: "workflow/rules/training.smk"
 include: "workflow/rules/signals.smk"
 include: "workflow/rules/measures.smk"
 include: "workflow/rules/causal.smk"
-include: "workflow/rules/scales.smk"
+include: "workflow/rules/series.smk"
 include: "workflow/rules/studies.smk"
 
 
@@ -29,7 +29,7 @@ rule all:
         [f"{STUDY}/facts.parquet"] if EXPERIMENT.study.facts else [],
         [f"{STUDY}/claims.csv"] if EXPERIMENT.study.claims else [],
         [f"{STUDY}/causal.csv"] if EXPERIMENT.study.causal else [],
-        [f"{STUDY}/scales.csv"] if EXPERIMENT.study.scales else [],
+        [f"{STUDY}/series.csv"] if EXPERIMENT.study.series else [],
         expand(f"{RESULTS}/models/{{model}}/evicted.json", model=EVICTED),
 
 

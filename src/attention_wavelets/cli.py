@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         _add_compare_runs,
         _add_change_attention,
         _add_summarise_changes,
-        _add_find_scales,
+        _add_compare_series,
         _add_compare_tables,
         _add_judge_claims,
         _add_plot_study,
@@ -197,7 +197,7 @@ _MARKS = {
     "studies/{study}/facts": "cells",
     "studies/{study}/runs": "runs",
     "studies/{study}/causal": "models",
-    "studies/{study}/scales": "false_discoveries",
+    "studies/{study}/series": "false_discoveries",
     "causal": "replacements",
     "studies/{study}/nearest": "protocols",
     "studies/{study}/figures": "settings",
@@ -589,29 +589,29 @@ def _add_summarise_changes(commands: Any) -> None:
     _files(parser, "out")
 
 
-def _add_find_scales(commands: Any) -> None:
+def _add_compare_series(commands: Any) -> None:
     def run(arguments: Arguments) -> None:
-        from attention_wavelets.stages.scales import find_scales
+        from attention_wavelets.stages.series import compare_series
 
-        config = _slice(arguments, "studies/{study}/scales")
-        corpora = list(config["corpora"])
+        config = _slice(arguments, "studies/{study}/series")
+        corpora = sorted(config["corpora"])
         pairs = [(model, corpus) for corpus in corpora for model in config["models"]]
-        find_scales(
+        compare_series(
             config,
             dict(zip(corpora, arguments.documents, strict=True)),
             dict(zip(pairs, arguments.sequences, strict=True)),
             dict(zip(pairs, arguments.signals, strict=True)),
-            arguments.scales,
+            arguments.answers,
             arguments.spectra,
         )
 
     text = "How attention answers to series whose scales are known."
-    parser = _stage(commands, "find-scales", run, text)
+    parser = _stage(commands, "compare-series", run, text)
     parser.add_argument("--documents", type=Path, nargs="+", required=True, help="of each corpus")
     each = "of each corpus and model, models of the first corpus first"
     parser.add_argument("--sequences", type=Path, nargs="+", required=True, help=each)
     parser.add_argument("--signals", type=Path, nargs="+", required=True, help=each)
-    _files(parser, "scales", "spectra")
+    _files(parser, "answers", "spectra")
 
 
 def _add_compare_tables(commands: Any) -> None:
@@ -634,14 +634,14 @@ def _add_plot_study(commands: Any) -> None:
         config = _slice(arguments, "studies/{study}/figures")
         tables = (arguments.heads, arguments.models, arguments.pairs)
         others = (next(iter(paths), None) for paths in (arguments.runs, arguments.causal))
-        plot_study(config, *tables, arguments.out, *others, arguments.scales)
+        plot_study(config, *tables, arguments.out, *others, arguments.series)
 
     parser = _stage(commands, "plot-study", run, "Draw the figures of a study.")
     _files(parser, "heads", "models", "pairs", "out")
     parser.add_argument("--runs", type=Path, nargs="*", default=[], help="if models are trained")
     parser.add_argument("--causal", type=Path, nargs="*", default=[], help="if it has any")
-    known = "scales and spectra, if some are known"
-    parser.add_argument("--scales", type=Path, nargs="*", default=[], help=known)
+    known = "answers and spectra, if scales of the data are known"
+    parser.add_argument("--series", type=Path, nargs="*", default=[], help=known)
 
 
 def _add_write_report(commands: Any) -> None:
@@ -663,7 +663,7 @@ def _add_write_report(commands: Any) -> None:
             next(iter(arguments.claims), None),
             arguments.compared,
             next(iter(arguments.causal), None),
-            arguments.scales,
+            arguments.series,
         )
 
     parser = _stage(commands, "write-report", run, "Write the report of a study.")
@@ -674,8 +674,8 @@ def _add_write_report(commands: Any) -> None:
     _files(parser, *tables, "figures", "out")
     parser.add_argument("--claims", type=Path, nargs="*", default=[], help="if it has claims")
     parser.add_argument("--causal", type=Path, nargs="*", default=[], help="if it has any")
-    known = "scales and spectra, if some are known"
-    parser.add_argument("--scales", type=Path, nargs="*", default=[], help=known)
+    known = "answers and spectra, if scales of the data are known"
+    parser.add_argument("--series", type=Path, nargs="*", default=[], help=known)
     trained = "runs, changes and phases, if models are trained"
     parser.add_argument("--compared", type=Path, nargs="*", default=[], help=trained)
 

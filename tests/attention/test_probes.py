@@ -210,19 +210,17 @@ def by_hand(matrix, places, causal):
     found = np.full((batch, heads, len(lags)), np.nan)
     for one in range(batch):
         text = [p for p in range(count) if places[one][p] >= 0]
+        low, high = (f(places[one][p] for p in text) for f in (min, max))
+        asked = [
+            q
+            for q in lag_queries(shape)
+            if q in text and places[one][q] - lags[-1] >= low and places[one][q] - lags[0] <= high
+        ]
         for column, lag in enumerate(lags):
-            total, asked = np.zeros(heads), 0
-            for q in lag_queries(shape):
-                here = places[one][q]
-                if here < 0:
-                    continue
-                low, high = (f(places[one][p] for p in text) for f in (min, max))
-                asked += bool(low <= here - lag <= high)
-                for k in text:
-                    if here - places[one][k] == lag:
-                        total += matrix[one, :, q, k].numpy()
+            pairs = [(q, k) for q in asked for k in text if places[one][q] - places[one][k] == lag]
             if asked:
-                found[one, :, column] = total / asked
+                total = sum(matrix[one, :, q, k].numpy() for q, k in pairs)
+                found[one, :, column] = total / len(asked)
     return found
 
 
@@ -240,8 +238,9 @@ def test_attention_by_characters_is_the_sum_over_pairs(causal, cuts):
     for start, stop in itertools.pairwise([0, *cuts, 20]):
         reducer.update(chunk(matrix, start, stop, causal))
     expected = by_hand(matrix, places, causal)
+    assert np.isfinite(expected).all()
     np.testing.assert_allclose(reducer.finalize(), expected, rtol=1e-5, atol=1e-8)
-    assert np.isfinite(expected).any()
+    assert float(reducer.finalize().sum(-1).max()) <= 1 + 1e-6
 
 
 def test_where_tokens_are_characters_the_probe_is_lag():
@@ -251,11 +250,24 @@ def test_where_tokens_are_characters_the_probe_is_lag():
         np.testing.assert_allclose(character.finalize(), lag.finalize(), rtol=1e-5, atol=1e-9)
 
 
-def test_a_distance_that_no_text_reaches_is_unknown():
-    places = torch.tensor([[-1] + [0] * 9 + list(range(1, 7))])
-    shape = Shape(16, 16, True, places=places)
-    reducer = PROBES["character_lag"].reducer(shape)
-    reducer.update(chunk(attention(16, True, batch=1), 0, 16, True))
+def test_a_sink_outside_the_axis_does_not_enter_where_tokens_are_short():
+    matrix = torch.zeros(1, 1, 64, 64)
+    matrix[..., 0] = 0.9
+    matrix[0, 0].diagonal().fill_(0.1)
+    # Half a character a token: only the last queries' text reaches 31 characters back.
+    places = torch.arange(64)[None] // 2
+    reducer = PROBES["character_lag"].reducer(Shape(64, 64, True, places=places))
+    reducer.update(chunk(matrix, 0, 64, True))
     found = reducer.finalize()[0, 0]
-    assert torch.isfinite(found[:7]).all()
-    assert torch.isnan(found[7:]).all()
+    assert float(found.sum()) == pytest.approx(1)
+    assert float(found[0]) == pytest.approx(0.1)
+    assert float(found[31]) == pytest.approx(0.9)
+
+
+def test_a_text_that_no_query_has_at_every_distance_is_unknown():
+    places = torch.tensor([[-1] + [0] * 9 + list(range(1, 7)), list(range(16))])
+    reducer = PROBES["character_lag"].reducer(Shape(16, 16, True, places=places))
+    reducer.update(chunk(attention(16, True), 0, 16, True))
+    found = reducer.finalize()
+    assert torch.isnan(found[0]).all()
+    assert torch.isfinite(found[1]).all()

@@ -41,7 +41,7 @@ def test_special_tokens_begin_none(bert_tokenizer: Any):
 def test_pieces_count_their_letters_and_the_mark_of_a_space():
     class Pieces:
         all_special_ids = (0,)
-        names = ("<s>", "the", "##ing", "\u2581the", "<0xE2>", "<0x80>", "<0x41>")
+        names = ("<s>", "the", "##", "\u2581the", "<0xE2>", "<0x80>", "<0x41>")
 
         def __len__(self) -> int:
             return len(self.names)
@@ -49,4 +49,14 @@ def test_pieces_count_their_letters_and_the_mark_of_a_space():
         def convert_ids_to_tokens(self, ids: list[int]) -> list[str]:
             return [self.names[i] for i in ids]
 
-    assert token_characters(Pieces()).tolist() == [0, 3, 3, 4, 1, 0, 1]
+    assert token_characters(Pieces()).tolist() == [0, 3, 2, 4, 1, 0, 1]
+
+
+def test_the_mark_of_a_word_piece_is_no_character():
+    from tokenizers import Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    names = {"[UNK]": 0, "play": 1, "##ing": 2, "##": 3}
+    inner = Tokenizer(models.WordPiece(names, unk_token="[UNK]"))
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=inner, unk_token="[UNK]")
+    assert token_characters(tokenizer).tolist() == [0, 4, 3, 0]

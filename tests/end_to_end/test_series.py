@@ -27,11 +27,11 @@ def change(project: Project, name: str, **values: object) -> None:
 
 def add_series(project: Project, merges: int = 0) -> None:
     """Make the tiny study one of series: three kinds, one training run, the first and last step."""
-    add_trained(project, tokenizer={"merges": merges}, keep=[0])
+    add_trained(project, tokenizer={"merges": merges}, keep=[0], context=64)
     text = {
-        "source": {"kind": "synthetic", "groups": GROUPS, "count": 12, "seed": 1},
+        "source": {"kind": "synthetic", "groups": GROUPS, "count": 24, "length": 160, "seed": 1},
         "format": "series",
-        "samples": {"length": 96, "levels": 16},
+        "samples": {"levels": 16},
         "language": "none",
         "title": "Series",
         "licence": "CC0-1.0",
@@ -41,7 +41,7 @@ def add_series(project: Project, merges: int = 0) -> None:
         project,
         "corpus/tiny",
         text=text,
-        sequences={"tokens": 32, "count": 14, "min_documents": 14},
+        sequences={"tokens": 64, "count": 28, "min_documents": 28},
     )
     study = yaml.safe_load(project.yaml("study/tiny").read_text(encoding="utf-8"))
     study["measurements"][0]["conditions"] = ["full", "shuffled"]
@@ -49,7 +49,7 @@ def add_series(project: Project, merges: int = 0) -> None:
         "models": ["tiny-rope"],
         "facts": [],
         "figures": ["series_scales"],
-        "scales": {"probes": ["lag", "received"]},
+        "series": {"probes": ["lag", "received"]},
     }
     del study["causal"]
     change(project, "study/tiny", **study)
@@ -72,11 +72,11 @@ def read(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Project
 
 
 def test_every_scale_has_a_row_per_model_and_probe_and_one_of_the_series(read: Project):
-    table = pd.read_csv(read.study / "scales.csv", keep_default_na=False, na_values=[""])
+    table = pd.read_csv(read.study / "series.csv", keep_default_na=False, na_values=[""])
     assert len(table) == 3 * (2 * 2 + 1)
     assert set(table["probe"]) == {"data", "lag", "received"}
     assert table.loc[table["probe"] == "data", "model"].isna().all()
-    assert set(table["model"].dropna()) == {"tiny-rope-s0-step0", "tiny-rope-s0-step12"}
+    assert set(table["model"].dropna()) == {"tiny-rope-s0-step0", "tiny-rope-s0-step6"}
     own = table[(table["probe"] == "data") & (table["kind"] == "sinusoids")]
     # The series have their own periods, and shuffled ones and others do not.
     assert (own["response"] > 6).all()
@@ -87,7 +87,7 @@ def test_every_scale_has_a_row_per_model_and_probe_and_one_of_the_series(read: P
     assert heads["found"].between(0, 1).all()
     assert (heads["heads"] == 4).all()
     groups = table[table["probe"] == "data"].set_index("group")["n"]
-    assert groups.sum() == 14
+    assert groups.sum() == 28
 
 
 def test_a_sequence_lies_in_its_documents_group(read: Project):
@@ -102,9 +102,9 @@ def test_a_sequence_lies_in_its_documents_group(read: Project):
 def test_report_and_figure_show_the_scales(read: Project):
     page = (read.study / "report.html").read_text(encoding="utf-8")
     assert "Do heads find the scales of the data?" in page
-    assert "singles it out" in page
+    assert "single a period out" in page
     assert "drawn here, seed 1" in page
-    spectra = pd.read_csv(read.study / "scales_spectra.csv", keep_default_na=False, na_values=[""])
+    spectra = pd.read_csv(read.study / "series_spectra.csv", keep_default_na=False, na_values=[""])
     assert set(spectra.columns) == {"model", "corpus", "probe", "group", "cycles", "excess"}
     assert spectra["cycles"].between(0, 0.5).all()
 
@@ -114,7 +114,7 @@ def test_tokens_that_are_no_samples_are_refused(read: Project, tmp_path: Path):
     add_series(project, merges=20)
     done = project.snakemake()
     assert done.returncode != 0
-    log = (project.results / "logs/find_scales/tiny.log").read_text(encoding="utf-8")
+    log = (project.results / "logs/compare_series/tiny.log").read_text(encoding="utf-8")
     assert "its tokens are not the samples of the series" in log
     assert "merges: 0" in log
     assert "Traceback" not in log
@@ -123,16 +123,17 @@ def test_tokens_that_are_no_samples_are_refused(read: Project, tmp_path: Path):
 @pytest.mark.parametrize(
     ("scales", "words"),
     [
-        ({"probes": ["query_rows"]}, "probe"),
-        ({"probes": ["lag"], "without": "half"}, "is not measured"),
-        ({"probes": ["lag"], "condition": "quarter"}, "is not measured"),
+        ({"probes": ["last_query"]}, "unknown probe of `series` 'last_query'"),
+        ({"probes": ["lag"], "without": "full"}, "no measured condition of kind `shuffle`"),
+        ({"probes": ["lag"], "condition": "shuffled"}, "no measured condition of kind `full`"),
+        ({"probes": ["lag"], "without": "half"}, "no measured condition of kind `shuffle`"),
     ],
 )
 def test_what_is_not_measured_is_refused_at_once(
     read: Project, tmp_path: Path, scales: dict, words: str
 ):
     project = read.copy(tmp_path / "project")
-    change(project, "study/tiny", scales=scales)
+    change(project, "study/tiny", series=scales)
     done = project.snakemake("-n")
     assert done.returncode != 0
     assert words in done.stdout + done.stderr

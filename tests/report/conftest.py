@@ -375,7 +375,7 @@ def series_tables(random: np.random.Generator, models: list[str]) -> dict[str, p
             spectra.append(
                 pd.DataFrame({"cycles": cycles, "excess": random.normal(0, 5, 64)}).assign(**keys)
             )
-    return {"known_scales": pd.DataFrame(rows), "spectra": pd.concat(spectra, ignore_index=True)}
+    return {"series": pd.DataFrame(rows), "spectra": pd.concat(spectra, ignore_index=True)}
 
 
 def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
@@ -415,7 +415,7 @@ def lone_study() -> StudyTables:
         tables.pairs,
         tables.headline,
         causal=tables.causal,
-        known_scales=tables.known_scales,
+        series=tables.series,
         spectra=tables.spectra,
     )
 

@@ -321,7 +321,7 @@ def test_a_cluster_gets_what_neither_fetches_nor_takes_seconds():
         "judge_claims",
         "train_model",
         "change_attention",
-        "find_scales",
+        "compare_series",
     }
 
 

@@ -85,7 +85,7 @@ def test_a_study_of_trained_models_plans_each_run_once_per_stage(project: Projec
     assert of_runs("describe") == runs
     assert of_runs("encode") == of_runs("extract") == runs * len(experiment.corpus)
     assert of_runs("measure") == runs * len(experiment.study.measurements)
-    assert plan["find_scales"] == (1 if experiment.study.scales else 0)
+    assert plan["compare_series"] == (1 if experiment.study.series else 0)
     assert plan["fetch_model"] == plan["extract_signals"] == 0
     asked = experiment.study.causal
     assert plan["change_attention"] == (len(asked.models) if asked else 0)

@@ -85,7 +85,10 @@ wildcard_constraints:
     corpus="|".join(
         map(
             re.escape,
-            [*EXPERIMENT.corpus, *(f"{c}.training" for r in EXPERIMENT.recipe.values() for c in r.corpora)],
+            [
+                *EXPERIMENT.corpus,
+                *(f"{c}.training" for r in EXPERIMENT.recipe.values() for c in r.corpora),
+            ],
         )
     ),
     run="|".join(map(re.escape, RUNS)) or "none",
@@ -258,12 +261,12 @@ def changed_tables():
     )
 
 
-def of_known_scale(pattern, models=None):
+def of_series(pattern, models=None):
     """A path for every corpus of known scale and each model, or the first `models` of them."""
-    found = SLICES.get(f"studies/{EXPERIMENT.study_name}/scales", {"corpora": {}, "models": []})
+    found = SLICES.get(f"studies/{EXPERIMENT.study_name}/series", {"corpora": {}, "models": []})
     return [
         pattern.format(results=RESULTS, corpus=corpus, model=model)
-        for corpus in found["corpora"]
+        for corpus in sorted(found["corpora"])
         for model in found["models"][:models]
     ]
 

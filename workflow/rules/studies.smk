@@ -132,7 +132,7 @@ rule plot_study:
         pairs=rules.aggregate_study.output.pairs,
         runs=rules.compare_runs.output.runs if RUNS else [],
         causal=rules.summarise_changes.output.causal if EXPERIMENT.study.causal else [],
-        scales=rules.find_scales.output if EXPERIMENT.study.scales else [],
+        series=rules.compare_series.output if EXPERIMENT.study.series else [],
         code=sources("plot_study"),
     output:
         figures=figure_files(),
@@ -148,7 +148,7 @@ rule plot_study:
     message:
         "Draw the figures ({resources.mem_mb} MB)"
     shell:
-        "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --runs {input.runs:q} --causal {input.causal:q} --scales {input.scales:q} --out {params.folder:q} --log {log:q}"
+        "python -m attention_wavelets plot-study --config {input.config:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --runs {input.runs:q} --causal {input.causal:q} --series {input.series:q} --out {params.folder:q} --log {log:q}"
 
 
 rule write_report:
@@ -167,7 +167,7 @@ rule write_report:
         claims=rules.judge_claims.output.claims if EXPERIMENT.study.claims else [],
         compared=rules.compare_runs.output if RUNS else [],
         causal=rules.summarise_changes.output.causal if EXPERIMENT.study.causal else [],
-        scales=rules.find_scales.output if EXPERIMENT.study.scales else [],
+        series=rules.compare_series.output if EXPERIMENT.study.series else [],
         figures=rules.plot_study.output.figures,
         code=sources("write_report"),
     output:
@@ -184,4 +184,4 @@ rule write_report:
     message:
         "Write {output.page} ({resources.mem_mb} MB)"
     shell:
-        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --compared {input.compared:q} --causal {input.causal:q} --scales {input.scales:q} --log {log:q}"
+        "python -m attention_wavelets write-report --config {input.config:q} --manifests {input.manifests:q} --corpora {input.corpora:q} --signals {input.signals:q} --heads {input.heads:q} --models {input.models:q} --pairs {input.pairs:q} --summary {input.summary:q} --nearest {input.nearest:q} --reproduction {input.reproduction:q} --figures {params.folder:q} --out {output.page:q} --claims {input.claims:q} --compared {input.compared:q} --causal {input.causal:q} --series {input.series:q} --log {log:q}"

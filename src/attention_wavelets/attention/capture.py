@@ -103,6 +103,7 @@ def captured_attention(
     softcap: float | None = None,
     position_bias: Tensor | None = None,
     s_aux: Tensor | None = None,
+    is_causal: bool | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
     """The function registered with transformers' `AttentionInterface`.
@@ -110,7 +111,8 @@ def captured_attention(
     `query` is (batch, head, queries, size); `key` and `value` hold the key/value heads. Returns
     (batch, queries, head, size) in the input's type, and no weights.
     """
-    if attention_mask is None and getattr(module, "is_causal", True) is False:
+    looks_ahead = not (getattr(module, "is_causal", True) if is_causal is None else is_causal)
+    if attention_mask is None and looks_ahead:
         # Encoders of pictures build none: every patch sees every other.
         attention_mask = everything(query.shape[0], query.shape[2], key.shape[2])
     if not isinstance(attention_mask, LazyMask):

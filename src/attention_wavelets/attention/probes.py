@@ -92,11 +92,11 @@ class Lag(Sum):
 
 
 class CharacterLag(Sum):
-    """Attention to keys that begin so many characters before the query, by that number.
+    """Mean over queries of the attention to keys that begin so many characters before, by number.
 
-    Sum over queries of A[q, k] over the number of queries whose text reaches that far: attention
-    per character of distance, of the same queries and numbers as `lag`. Where a token is a
-    character it is `lag`. NaN at distances that no query's text reaches.
+    Of the queries of `lag`, and of those whose text reaches every distance on the axis, so that all
+    distances are seen by the same queries. Where a token is a character it is `lag`. NaN where no
+    query's text reaches that far: tokens of less than a character, or special tokens throughout.
     """
 
     def update(self, rows: Rows) -> None:
@@ -107,30 +107,31 @@ class CharacterLag(Sum):
         part = rows.probabilities[:, :, first - rows.start : last - rows.start]
         lags = _lags(self.shape)
         places = self._places(part)
-        distance = places[:, first:last, None] - places[:, None, : part.shape[3]]
-        known = (places[:, first:last, None] >= 0) & (places[:, None, : part.shape[3]] >= 0)
-        inside = known & (distance >= lags.start) & (distance < lags.stop)
+        keys = places[:, None, : part.shape[3]]
+        distance = places[:, first:last, None] - keys
+        inside = self._reaching(places)[:, first:last, None] & (keys >= 0)
+        inside = inside & (distance >= lags.start) & (distance < lags.stop)
         # One more place takes what lies outside.
-        index = torch.where(inside, distance - lags.start, len(lags)).flatten(1)
-        size = (*part.shape[:2], len(lags) + 1)
-        found = torch.zeros(size, dtype=part.dtype, device=part.device)
-        weights = part.flatten(2)
-        found.scatter_add_(2, index[:, None].expand_as(weights), weights)
+        index = torch.where(inside, distance - lags.start, len(lags)).flatten(1)[:, None]
+        weights = part.flatten(2).double()
+        found = weights.new_zeros((*part.shape[:2], len(lags) + 1))
+        found.scatter_add_(2, index.expand_as(weights), weights)
         self.add(found[..., :-1])
 
     def finalize(self) -> Tensor:
         total = self.sum()
-        places = self._places(total)
-        lags = torch.tensor(_lags(self.shape), device=total.device)
         queries = lag_queries(self.shape)
+        reaching = self._reaching(self._places(total))[:, queries.start : queries.stop]
+        count = reaching.sum(1)[:, None, None]
+        return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+
+    def _reaching(self, places: Tensor) -> Tensor:
+        """Positions of the text that have text at every distance, (sequence, position)."""
+        lags = _lags(self.shape)
         known = places >= 0
         first = torch.where(known, places, places.max() + 1).amin(1, keepdim=True)
         last = places.amax(1, keepdim=True)
-        asked = places[:, queries.start : queries.stop]
-        back, ahead = asked - first, last - asked
-        reached = (back[..., None] >= lags) & (ahead[..., None] >= -lags) & (asked >= 0)[..., None]
-        count = reached.sum(1)[:, None]
-        return torch.where(count > 0, total / count.clamp(min=1), torch.nan)
+        return known & (places - first >= lags.stop - 1) & (last - places >= -lags.start)
 
     def _places(self, like: Tensor) -> Tensor:
         if self.shape.places is None:

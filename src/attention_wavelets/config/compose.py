@@ -483,7 +483,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     "ask for it on `repeated`",
                 )
     _check_causal(experiment, where)
-    _check_scales(experiment, where)
+    _check_series(experiment, where)
     head = study.headline
     at = [c for c in study.measurements if (c.corpus, c.protocol) == (head.corpus, head.protocol)]
     if not at or head.condition not in at[0].conditions:
@@ -557,31 +557,40 @@ def _check_causal(experiment: schema.Experiment, where: str) -> None:
         )
 
 
-def _check_scales(experiment: schema.Experiment, where: str) -> None:
+def _check_series(experiment: schema.Experiment, where: str) -> None:
     """What is compared on series of known scale must be extracted by the same study."""
-    asked = experiment.study.scales
+    asked = experiment.study.series
     if asked is None:
         return
-    known = [name for name, corpus in experiment.corpus.items() if corpus.text.scales]
+    measured = dict.fromkeys(cell.corpus for cell in experiment.study.measurements)
+    known = [name for name in measured if experiment.corpus[name].text.known]
     if not known:
         raise PipelineError(
-            "scales: no measured corpus has series of known scale",
+            "series: no measured corpus has series of known scale",
             where,
             "measure series-256, or give `periods` in `samples` of a corpus",
         )
+    for key, kind in (("condition", "full"), ("without", "shuffle")):
+        name = getattr(asked, key)
+        if name not in experiment.condition or experiment.condition[name].kind != kind:
+            raise PipelineError(
+                f"series: {key} '{name}' is no measured condition of kind `{kind}`",
+                where,
+                "measure one and name it",
+            )
     for corpus in known:
         cells = [c for c in experiment.study.measurements if c.corpus == corpus]
         for probe in asked.probes:
             if probe not in experiment.probe:
-                raise unknown_name("probe of `scales`", probe, experiment.probe, where)
+                raise unknown_name("probe of `series`", probe, experiment.probe, where)
             if experiment.probe[probe].kind == "query_rows":
                 raise PipelineError(
-                    f"scales: probe '{probe}' has several rows", where, "name one with a signal"
+                    f"series: probe '{probe}' has several rows", where, "name one with a signal"
                 )
             for condition in (asked.condition, asked.without):
                 if not any(probe in c.probes and condition in c.conditions for c in cells):
                     raise PipelineError(
-                        f"scales: probe {probe} of {corpus} under {condition} is not measured",
+                        f"series: probe {probe} of {corpus} under {condition} is not measured",
                         where,
                         "name one of the measurements",
                     )

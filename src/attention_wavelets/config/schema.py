@@ -54,8 +54,8 @@ __all__ = [
     "Run",
     "Runtime",
     "Samples",
-    "ScaleTests",
     "SequenceRules",
+    "SeriesTests",
     "ShuffleCondition",
     "Sinusoids",
     "Split",
@@ -251,15 +251,15 @@ class SyntheticSource(Strict):
         Field(min_length=1),
     ]
     count: Count
+    length: Annotated[int, Field(ge=16)]
     seed: Seed = 0
 
 
 class Samples(Strict):
     """How a series of numbers becomes a text: a character a sample."""
 
-    length: Annotated[int, Field(ge=16)]
     levels: Annotated[int, Field(ge=2, le=94)] = 64
-    periods: list[Annotated[float, Field(ge=2)]] = []
+    periods: Annotated[list[Annotated[float, Field(ge=2)]], AfterValidator(no_repeats)] = []
 
 
 TextSource = Annotated[
@@ -302,7 +302,7 @@ class Text(Strict):
         return self
 
     @property
-    def scales(self) -> dict[str, Sinusoids | FractionalNoise]:
+    def known(self) -> dict[str, Sinusoids | FractionalNoise]:
         """What is known of the series of each group; nothing of other texts."""
         if self.source.kind == "synthetic":
             return dict(self.source.groups)
@@ -674,7 +674,7 @@ class CausalTests(Strict):
     seed: Seed = 0
 
 
-class ScaleTests(Strict):
+class SeriesTests(Strict):
     """How attention answers to series whose scales are known."""
 
     condition: Name = "full"
@@ -697,7 +697,7 @@ class Study(Strict):
     subjects: dict[ClaimName, Subjects] = {}
     bad_checkpoints: Literal["fail", "skip"] = "fail"
     causal: CausalTests | None = None
-    scales: ScaleTests | None = None
+    series: SeriesTests | None = None
 
 
 class Statistics(Strict):

@@ -56,7 +56,7 @@ def slices(experiment: Experiment, lock: Mapping[str, str] | None = None) -> dic
         made
         | _nulls(experiment)
         | _changed(experiment)
-        | _known_scales(experiment)
+        | _series_cells(experiment)
         | _study(experiment)
     )
 
@@ -130,7 +130,12 @@ def _recipes(experiment: Experiment, lock: Mapping[str, str]) -> Iterator[tuple[
             yield from _corpus(f"{corpus}.training", rest, lock)
         yield (
             f"recipes/{name}/prepare",
-            {"name": name, **_plain(recipe, include={"tokenizer", "context"})},
+            {
+                "name": name,
+                **_plain(recipe, include={"tokenizer", "context"}),
+                # Of several the order decides; of one it is the file that is read.
+                **({"corpora": recipe.corpora} if recipe.also else {}),
+            },
         )
     for run, models in runs_of(experiment).items():
         source = experiment.model[next(iter(models.values()))].source
@@ -243,23 +248,23 @@ def _changed(experiment: Experiment) -> dict[str, Any]:
     }
 
 
-def _known_scales(experiment: Experiment) -> dict[str, Any]:
+def _series_cells(experiment: Experiment) -> dict[str, Any]:
     """Series of known scale, and who reads them; nothing in other studies."""
-    asked = experiment.study.scales
+    asked = experiment.study.series
     if asked is None:
         return {}
     runs = [list(models.values()) for models in runs_of(experiment).values()]
     passing = {model for models in runs for model in models[1:-1]}
     return {
-        f"studies/{experiment.study_name}/scales": {
+        f"studies/{experiment.study_name}/series": {
             **_plain(asked),
             "models": list(experiment.study.models),
             # Of checkpoints on the way there are hundreds: their spectra are not kept.
             "drawn": [name for name in experiment.study.models if name not in passing],
             "corpora": {
-                name: {group: _plain(known) for group, known in corpus.text.scales.items()}
-                for name, corpus in experiment.corpus.items()
-                if corpus.text.scales
+                name: {group: _plain(known) for group, known in found.items()}
+                for name in _by_corpus(experiment)
+                if (found := experiment.corpus[name].text.known)
             },
             "statistics": _intervals(experiment),
         }

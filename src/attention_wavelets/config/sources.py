@@ -61,11 +61,12 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "models/load.py",
         "stages/causal.py",
     ),
-    "find_scales": (
+    "compare_series": (
         "corpora/series.py",
         "inference/intervals.py",
-        "inference/known_scales.py",
-        "stages/scales.py",
+        "inference/multiple.py",
+        "inference/series.py",
+        "stages/series.py",
     ),
     "summarise_changes": ("inference/intervals.py", "stages/causal.py"),
     "compare_runs": (
@@ -88,7 +89,9 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "nulls/iid.py",
         "report/figures/*.py",
         "report/nulls.py",
+        "report/series.py",
         "report/tables.py",
+        "report/trained.py",
     ),
     "write_report": (
         *PUBLISHED,

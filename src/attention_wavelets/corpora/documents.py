@@ -61,7 +61,7 @@ def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
 def _series(text: Text) -> Iterator[Document]:
     assert text.source.kind == "synthetic"
     assert text.samples is not None, "checked by the schema"
-    for title, body, group in draw_series(text.source, text.samples):
+    for title, body, group in draw_series(text.source, text.samples.levels):
         if _wanted(body, text.split):
             yield Document(title, body, group)
 

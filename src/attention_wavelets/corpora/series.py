@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from attention_wavelets.config.schema import (
     FractionalNoise,
-    Samples,
     Sinusoids,
     SyntheticSource,
     Text,
@@ -55,14 +54,14 @@ def levels_of(text: str) -> NDArray[np.float64]:
     return np.frombuffer(text.encode("ascii"), dtype=np.uint8).astype(np.float64) - _FIRST
 
 
-def draw_series(source: SyntheticSource, samples: Samples) -> Iterator[tuple[str, str, str]]:
+def draw_series(source: SyntheticSource, levels: int) -> Iterator[tuple[str, str, str]]:
     """Yield (title, text, group) of every series; each depends on the seed and its own number."""
     for name, group in source.groups.items():
         for number in range(source.count):
             key = [source.seed, zlib.crc32(name.encode()), number]
             random = np.random.default_rng(np.random.SeedSequence(key))
-            values = _MAKERS[group.kind](group, samples.length, random)
-            yield f"{name} {number}", quantised(values, samples.levels), name
+            values = _MAKERS[group.kind](group, source.length, random)
+            yield f"{name} {number}", quantised(values, levels), name
 
 
 def _sinusoids(group: Sinusoids, count: int, random: np.random.Generator) -> NDArray[np.float64]:
@@ -96,17 +95,15 @@ _MAKERS = {"sinusoids": _sinusoids, "fractional_noise": _fractional_noise}
 
 
 def read_csv(path: Path, text: Text) -> Iterator[tuple[str, str]]:
-    """Yield (title, text) of stretches of one column of a CSV file, as long as `samples` says.
+    """Yield the one (file name without suffix, text) of a column of a CSV file.
 
-    A stretch is quantised by its own mean and spread; a last one that is shorter is left out. A
-    missing column, and a cell that is no finite number, are `PipelineError`s that name the place.
+    All of a file is one document: its parts are no independent observations. A missing column, and
+    a cell that is no finite number, are `PipelineError`s that name the place.
     """
     assert text.samples is not None, "checked by the schema"
     values = np.array(list(_column(path, text.field)))
-    length = text.samples.length
-    for number, start in enumerate(range(0, len(values) - length + 1, length)):
-        part = values[start : start + length]
-        yield f"{path.stem} {number}", quantised(part, text.samples.levels)
+    if len(values):
+        yield path.stem, quantised(values, text.samples.levels)
 
 
 def _column(path: Path, field: str) -> Iterator[float]:

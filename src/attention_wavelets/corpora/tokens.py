@@ -147,13 +147,18 @@ def token_characters(tokenizer: Any) -> NDArray[np.int64]:
 
     Of byte-level tokens those of their bytes that begin a character of UTF-8 count, so that the
     parts of a divided character count once. Elsewhere the marks of word pieces (`##`) are no
-    characters and the mark of a space (`▁`) is one; WordPiece knows no spaces, so none count.
+    characters and the mark of a space (`▁`) is one; WordPiece knows no spaces, so none count, and
+    what an unknown token stands for is not known: none.
     """
     names = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     special = set(tokenizer.all_special_ids)
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    by_bytes = backend is not None and '"type":"ByteLevel"' in backend.to_str()
-    count = _of_bytes if by_bytes else _of_pieces
+    kind = "" if backend is None else backend.to_str()
+    count = _of_pieces
+    if '"type":"ByteLevel"' in kind:
+        count = _of_bytes
+    elif '"type":"WordPiece"' in kind:
+        count = _of_word_pieces
     found = [0 if i in special or n is None else count(n) for i, n in enumerate(names)]
     return np.array(found, dtype=np.int64)
 
@@ -170,6 +175,10 @@ def _of_bytes(name: str) -> int:
 def _of_pieces(name: str) -> int:
     if match := re.fullmatch(r"<0x([0-9A-F]{2})>", name):
         return int(_begins_character(int(match[1], 16)))
+    return len(name)
+
+
+def _of_word_pieces(name: str) -> int:
     return len(name.removeprefix("##"))
 
 

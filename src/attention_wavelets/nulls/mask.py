@@ -31,7 +31,6 @@ MASK_SIGNALS: dict[str, Callable[[int], FloatArray]] = {
     "last_query": _flat,
     # Every lag is seen by the same queries, each with 1 / (q + 1) at all its lags.
     "lag": _flat,
-    "character_lag": _flat,
 }
 """Kind of a probe -> its signal of N columns under causal, otherwise uniform attention."""
 
@@ -41,8 +40,11 @@ def mask_signal(length: int, axis: Axis) -> FloatArray:
 
     Whole rows of single queries have a mask each: cut them to lags first.
 
-    Raises PipelineError for a probe by position whose signal is not known.
+    Raises PipelineError for a probe by position whose signal is not known, and by character: there
+    it depends on the text.
     """
+    if axis.probe == "character_lag":
+        raise unknown_name("probe", axis.probe, MASK_SIGNALS, "null uniform_causal")
     if axis.lags is not None or not axis.causal:
         return _flat(length)
     if axis.probe not in MASK_SIGNALS:

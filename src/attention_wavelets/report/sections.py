@@ -21,7 +21,7 @@ from attention_wavelets.report.markup import joined, link, paragraph, table, ter
 from attention_wavelets.report.nearest import nearest_cells
 from attention_wavelets.report.partners import PARTNERS
 from attention_wavelets.report.reproduction import side_by_side
-from attention_wavelets.report.scales import scales_section
+from attention_wavelets.report.series import series_section
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.words import condition_words, flat, model_state, source_words
 
@@ -309,8 +309,8 @@ SECTIONS: dict[str, Section] = {
         Section(
             "scales",
             "Do heads find the scales of the data?",
-            lambda p: scales_section(p.tables),
-            lambda p: not p.tables.known_scales.empty,
+            lambda p: series_section(p.tables),
+            lambda p: not p.tables.series.empty,
         ),
         Section(
             "causes",

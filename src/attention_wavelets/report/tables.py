@@ -76,9 +76,9 @@ class StudyTables:
         (what compare_runs wrote); may be empty. Checkpoints on the way stand in `runs` alone.
     causal
         One row per model and change of attention (what summarise_changes wrote); may be empty.
-    known_scales, spectra
+    series, spectra
         How attention answers to scales of the data that are known, and its mean spectra (what
-        find_scales wrote); may be empty.
+        compare_series wrote); may be empty.
     """
 
     heads: pd.DataFrame
@@ -96,7 +96,7 @@ class StudyTables:
     changes: pd.DataFrame = field(default_factory=pd.DataFrame)
     phases: pd.DataFrame = field(default_factory=pd.DataFrame)
     causal: pd.DataFrame = field(default_factory=pd.DataFrame)
-    known_scales: pd.DataFrame = field(default_factory=pd.DataFrame)
+    series: pd.DataFrame = field(default_factory=pd.DataFrame)
     spectra: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     def __post_init__(self) -> None:

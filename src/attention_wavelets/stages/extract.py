@@ -204,6 +204,7 @@ class _Job:
     tokens: Mapping[str, Mapping[str, np.ndarray]]
     shapes: Mapping[str, Shape]
     probes: Mapping[str, ProbeSpec]
+    begins: Mapping[str, np.ndarray]
     pieces: list[_Piece]
     finished: frozenset[_Piece]
     shard: tuple[int, int]
@@ -241,13 +242,16 @@ def _plan(
     for name, shape in shapes.items():
         _refuse_too_long(name, shape, manifest)
         check_rows(shape, probes)
+    begins = _begins(probes, tokens, manifest)
     pieces = [
         _piece(work, manifest, condition, tokens[condition]["ids"], shapes[condition], *item)
         for condition in config["conditions"]
-        for item in _items(probes, config["probes"], facts.get(condition, {}))
+        for item in _items(
+            probes, config["probes"], facts.get(condition, {}), begins.get(condition)
+        )
     ]
     finished = _finished(work / "done.zarr.zip", pieces)
-    return _Job(work, tokens, shapes, probes, pieces, finished, shard)
+    return _Job(work, tokens, shapes, probes, begins, pieces, finished, shard)
 
 
 @contextmanager
@@ -318,10 +322,15 @@ def _items(
     probes: Mapping[str, ProbeSpec],
     settings: Mapping[str, Any],
     facts: Mapping[str, FactSpec],
+    begins: np.ndarray | None,
 ) -> Iterator[_Item]:
     """Name, arrays and settings of everything asked for under one condition."""
-    for name in probes:
-        yield name, (name, f"{name}_mass"), settings[name]
+    for name, spec in probes.items():
+        own = settings[name]
+        if spec.by_character:
+            assert begins is not None, "read for such probes"
+            own = {**own, "begins": hashlib.sha256(begins.tobytes()).hexdigest()}
+        yield name, (name, f"{name}_mass"), own
     for name, fact in facts.items():
         yield name, tuple(fact.variables), {"fact": name}
 
@@ -415,7 +424,6 @@ def _compute(
     )
 
     of_weights: OfWeights = {}
-    begins = _begins(job, manifest)
 
     def reduce(condition: str, names: Sequence[str], start: int, stop: int) -> Batch:
         shape = shapes[condition]
@@ -426,7 +434,7 @@ def _compute(
             facts["causal"],
             {name: FACTS[name] for name in names if name not in probes},
             repeats=(shape.period, shape.repeat),
-            places=begins[condition][start:stop] if begins else None,
+            places=job.begins[condition][start:stop] if job.begins else None,
             chunk_bytes=plan.chunk_bytes,
             label=manifest["name"],
             first=start,
@@ -468,17 +476,21 @@ def _compute(
                     tqdm.write(f"{manifest['name']}: about {minutes:.1f} minutes", file=sys.stderr)
 
 
-def _begins(job: _Job, manifest: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _begins(
+    probes: Mapping[str, ProbeSpec],
+    tokens: Mapping[str, Mapping[str, np.ndarray]],
+    manifest: Mapping[str, Any],
+) -> dict[str, np.ndarray]:
     """Condition -> where in the text each token begins; empty where no probe asks."""
-    if not any(spec.by_character for spec in job.probes.values()):
+    if not any(spec.by_character for spec in probes.values()):
         return {}
     from attention_wavelets.corpora.tokens import begins_of, token_characters
     from attention_wavelets.models.load import load_tokenizer
 
     characters = token_characters(load_tokenizer(dict(manifest)))
     return {
-        name: np.where(tokens["special"], -1, begins_of(tokens["ids"], characters))
-        for name, tokens in job.tokens.items()
+        name: np.where(found["special"], -1, begins_of(found["ids"], characters))
+        for name, found in tokens.items()
     }
 
 

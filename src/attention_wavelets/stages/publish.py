@@ -53,7 +53,7 @@ def study_tables(
     causal
         What summarise_changes wrote, if the study changes attention.
     known
-        What find_scales wrote, if scales of the data are known.
+        What compare_series wrote, if scales of the data are known.
     nulls
         Whether to compute the null curves that figures draw.
     """
@@ -62,7 +62,7 @@ def study_tables(
 
     head = config["headline"]
     trained = dict(zip(("runs", "changes", "phases"), map(read_csv, compared), strict=False))
-    known_scales, spectra = map(read_csv, known) if known else (pd.DataFrame(), pd.DataFrame())
+    series, spectra = map(read_csv, known) if known else (pd.DataFrame(), pd.DataFrame())
     rows = _without_passing(read_csv(models), trained.get("runs"))
     protocol = PaperProtocol.model_validate(config["protocol"])
     return StudyTables(
@@ -78,7 +78,7 @@ def study_tables(
         claims=pd.DataFrame() if claims is None else read_csv(claims),
         scales=config.get("scales", {}),
         causal=pd.DataFrame() if causal is None else read_csv(causal),
-        known_scales=known_scales,
+        series=series,
         spectra=spectra,
         **trained,
     )
@@ -147,7 +147,7 @@ def write_study_report(
         What aggregate_study, compare_tables and, if the study has claims, judge_claims wrote.
     compared, causal, known
         What compare_runs wrote, if the study has models trained here, summarise_changes and
-        find_scales.
+        compare_series.
     figures, out
         Folder of figures, HTML file to write.
     """

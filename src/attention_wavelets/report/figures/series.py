@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.report.figures.spec import FigureSpec
 from attention_wavelets.report.figures.style import barren, grid, legend_below, wrapped
-from attention_wavelets.report.scales import readers
+from attention_wavelets.report.series import readers
 from attention_wavelets.report.tables import StudyTables
 
 __all__ = ["SERIES_SCALES"]
@@ -39,14 +39,14 @@ def _parts(tables: StudyTables) -> list[tuple[str, pd.DataFrame]]:
 
 def _groups(tables: StudyTables) -> list[tuple[str, str]]:
     """Corpus and group of every row, shortest period first, noise last."""
-    known = tables.known_scales.fillna({"group": ""})
+    known = tables.series.fillna({"group": ""})
     noise = (known["kind"] == "fractional_noise").rename("noise")
     ordered = known.assign(noise=noise).sort_values(["noise", "truth"], kind="stable")
     pairs = zip(ordered["corpus"], ordered["group"], strict=True)
     return list(dict.fromkeys((str(corpus), str(group)) for corpus, group in pairs))
 
 
-def draw_scales(tables: StudyTables, settings: FigureSettings) -> Figure:
+def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
     """Power over that of shuffled series, by frequency; known periods are marked."""
     parts = _parts(tables)
     figure, panels = grid(settings, max(1, len(parts)), COLUMNS, HEIGHT, extra=0.9, share=False)
@@ -66,9 +66,9 @@ def draw_scales(tables: StudyTables, settings: FigureSettings) -> Figure:
             line = mean.get((corpus, group), pd.Series(dtype=float))
             if line.notna().any():
                 image = _row(axes, height, line, norm)
-            _marks(axes, height, tables.known_scales, corpus, group)
+            _marks(axes, height, tables.series, corpus, group)
         axes.set_xscale("log")
-        axes.set_xlim(0.5 / 64, 0.5)
+        axes.set_xlim(1 / 256, 0.5)
         axes.set_ylim(len(groups) - 0.5, -0.5)
         first = place % COLUMNS == 0
         names = [group or corpus for corpus, group in groups] if first else []
@@ -77,7 +77,7 @@ def draw_scales(tables: StudyTables, settings: FigureSettings) -> Figure:
         if place + COLUMNS >= len(parts):
             axes.set_xlabel("frequency\n(cycles a sample)")
     if image is not None:
-        label = "power over shuffled series (dB)"
+        label = "share over shuffled series (dB)"
         figure.colorbar(image, ax=panels, label=label, shrink=0.6, extend="both")
     legend_below(
         figure,
@@ -105,15 +105,16 @@ SERIES_SCALES = FigureSpec(
     name="series_scales",
     title="Do heads find the scales of the data?",
     caption=(
-        "Power of attention by frequency on series of each kind, over that on the same series "
-        "shuffled, in dB; mean over heads, series and seeds. Light: attention varies at that "
-        "frequency because of the order of the data. Strokes mark the periods that the series "
-        "have. A model that finds scales has light cells at the strokes, as the series "
-        "themselves have (first panel); light cells at the same frequency in every row are the "
-        "model's own. Noise has no period, and its slope is told in the report. Quantisation and "
-        "tuning are part of each name."
+        "Share of each frequency in the variation of attention on series of each kind, over that "
+        "on the same series shuffled, in dB; mean over heads, series and seeds. Light: attention "
+        "varies more at that frequency because of the order of the data. Strokes mark the periods "
+        "that the series have. A model that follows the scales of the data has light cells at the "
+        "strokes, as the series themselves have (first panel); light cells at the same frequency "
+        "in every row are the model's own. Fresh weights follow a little, since keys depend on the "
+        "sample. Noise has no period; its slope is told in the report. Quantisation and tuning are "
+        "part of each name."
     ),
-    draw=draw_scales,
+    draw=draw_series,
     category="Series of known scale",
     single=False,
 )

@@ -1,8 +1,9 @@
-"""Stage find_scales: do heads find scales of the data that are known?"""
+"""Stage compare_series: do heads find scales of the data that are known?"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,14 @@ import pandas as pd
 from attention_wavelets.corpora.series import levels_of
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.intervals import clustered_t
-from attention_wavelets.inference.known_scales import (
+from attention_wavelets.inference.series import (
     apart,
+    by_document,
     found_share,
+    mean_known,
     power_shares,
     share_at,
-    slope,
+    slope_interval,
     two_samples,
 )
 from attention_wavelets.store.arrays import open_group
@@ -26,12 +29,12 @@ from attention_wavelets.store.documents import read_documents
 from attention_wavelets.store.sequences import read_sequences
 from attention_wavelets.store.tables import write_csv
 
-__all__ = ["find_scales"]
+__all__ = ["compare_series"]
 
-_SCALES = (
-    *("model", "corpus", "probe", "group", "kind", "truth", "n", "heads"),
-    *("response", "response_low", "response_high"),
-    *("specific", "specific_low", "specific_high", "found", "strongest"),
+_ANSWERS = (
+    *("model", "corpus", "probe", "group", "kind", "truth", "n", "documents", "heads"),
+    *("response", "response_low", "response_high", "strongest"),
+    *("specific", "specific_low", "specific_high", "found"),
     *("slope", "slope_low", "slope_high", "slope_without", "reason"),
 )
 _SPECTRA = ("model", "corpus", "probe", "group", "cycles", "excess")
@@ -39,19 +42,19 @@ _SPECTRA = ("model", "corpus", "probe", "group", "cycles", "excess")
 
 @dataclass(frozen=True)
 class _Spectra:
-    """Shares of power of some signals, (sequence, head, bin), as they are and without scales."""
+    """Shares of power of some signals, (sequence, head, bin), as they are and shuffled."""
 
     count: int
     own: np.ndarray
     without: np.ndarray
 
 
-def find_scales(
+def compare_series(
     config: Mapping[str, Any],
     documents: Mapping[str, Path],
     sequences: Mapping[tuple[str, str], Path],
     signals: Mapping[tuple[str, str], Path],
-    scales: Path,
+    answers: Path,
     spectra: Path,
 ) -> None:
     """Write how attention of every model answers to each known scale, and mean spectra.
@@ -64,7 +67,7 @@ def find_scales(
         Corpus -> what build_corpus wrote.
     sequences, signals
         (model, corpus) -> what encode_sequences and extract_signals wrote.
-    scales, spectra
+    answers, spectra
         CSV files to write. Rows without a model are of the series themselves.
 
     Raises
@@ -75,6 +78,7 @@ def find_scales(
     rows: list[dict[str, Any]] = []
     drawn: list[pd.DataFrame] = []
     for corpus, groups in config["corpora"].items():
+        least = sys.maxsize
         table = read_documents(documents[corpus]).set_index("document")
         for place, model in enumerate(config["models"]):
             read = {
@@ -86,15 +90,17 @@ def find_scales(
             found = {} if place else {("", "data"): data}
             for probe in config["probes"]:
                 found[model, probe] = _of_attention(signals[model, corpus], probe, config)
+            documents_read = read["condition"]["document"]
+            least = min(least, *(part.count for part in found.values()))
             for (name, probe), part in found.items():
                 keys = {"model": name, "corpus": corpus, "probe": probe}
                 rows += [
                     {**keys, **row}
-                    for row in _answers(part, labels, read["condition"], groups, config)
+                    for row in _answers(part, labels, documents_read, groups, least, config)
                 ]
                 if not name or name in config["drawn"]:
                     drawn.append(_mean_spectra(part, labels, groups).assign(**keys))
-    write_csv(scales, pd.DataFrame(rows, columns=_SCALES))
+    write_csv(answers, pd.DataFrame(rows, columns=_ANSWERS))
     write_csv(spectra, pd.concat(drawn, ignore_index=True)[list(_SPECTRA)])
 
 
@@ -103,6 +109,12 @@ def _of_attention(path: Path, probe: str, config: Mapping[str, Any]) -> _Spectra
     found = []
     for key in ("condition", "without"):
         with open_group(path, config[key]) as group:
+            if probe not in group:
+                raise PipelineError(
+                    f"probe '{probe}' was not extracted",
+                    str(path),
+                    "leave it out of `series` in the study: models that look ahead lack it",
+                )
             values = np.asarray(group[probe].values)
         found.append(values.reshape(len(values), -1, values.shape[-1]))
     return _Spectra(found[0].shape[-1], *map(power_shares, found))
@@ -142,72 +154,98 @@ def _refuse_other_tokens(ids: np.ndarray, values: np.ndarray, where: str) -> Non
 def _answers(
     spectra: _Spectra,
     labels: np.ndarray,
-    sequences: Mapping[str, np.ndarray],
+    documents: np.ndarray,
     groups: Mapping[str, Mapping[str, Any]],
+    least: int,
     config: Mapping[str, Any],
 ) -> Iterator[dict[str, Any]]:
-    """A row per known period, and per exponent of noise."""
-    rules = config["statistics"]
+    """A row per known period, and per exponent of noise.
+
+    `least` is the shortest signal of the study: which periods it tells apart are the others for
+    every probe, so that probes can be compared.
+    """
     for group, known in groups.items():
         mine = labels == group
-        row = {"group": group, "kind": known["kind"], "n": int(mine.sum())}
-        row["heads"] = spectra.own.shape[1]
-        documents = sequences["document"][mine]
+        row = {
+            "group": group,
+            "kind": known["kind"],
+            "n": int(mine.sum()),
+            "documents": len(np.unique(documents[mine])),
+            "heads": spectra.own.shape[1],
+        }
         if known["kind"] == "fractional_noise":
-            slopes = slope(spectra.own[mine])
-            numbers = _interval("slope", slopes, documents, rules)
-            without = float(_mean(slope(spectra.without[mine])))
-            yield {**row, "truth": known["hurst"], **numbers, "slope_without": without}
+            numbers = _slopes(spectra, mine, documents, config["statistics"])
+            yield {**row, "truth": known["hurst"], **numbers}
             continue
         for period in known["periods"]:
             if spectra.count / period < 2:
                 reason = f"fewer than two periods in {spectra.count} positions"
                 yield {**row, "truth": period, "reason": reason}
                 continue
-            own = share_at(spectra.own, period, spectra.count)
-            response = own[mine] - share_at(spectra.without[mine], period, spectra.count)
             others = [
                 name
                 for name, other in groups.items()
-                if apart(period, other.get("periods", []), spectra.count)
+                if apart(period, other.get("periods", []), least)
             ]
-            apart_rows = own[np.isin(labels, others)] if others else None
-            numbers = _interval("response", response, documents, rules)
-            if apart_rows is not None:
-                mean = two_samples(_of_heads(own[mine]), _of_heads(apart_rows), rules["confidence"])
-                names = ("specific", "specific_low", "specific_high")
-                numbers |= dict(zip(names, mean, strict=True))
-            tested = response if apart_rows is None else own[mine]
-            numbers["found"] = found_share(tested, apart_rows, config["false_discoveries"])
-            numbers["strongest"] = float(np.max(_mean(response, axis=0)))
+            numbers = _at(spectra, period, mine, np.isin(labels, others), documents, config)
             yield {**row, "truth": period, **numbers}
 
 
-def _interval(
-    name: str, values: np.ndarray, documents: np.ndarray, rules: Mapping[str, Any]
+def _at(
+    spectra: _Spectra,
+    period: float,
+    mine: np.ndarray,
+    others: np.ndarray,
+    documents: np.ndarray,
+    config: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Mean over heads, with an interval over series; values (sequence, head)."""
+    """What attention does at a period of the data: beside shuffled series, and beside others."""
+    rules = config["statistics"]
+    least, confidence = rules["min_documents"], rules["confidence"]
+    own = share_at(spectra.own, period, spectra.count)
+    response = own[mine] - share_at(spectra.without[mine], period, spectra.count)
     found = clustered_t(
-        _of_heads(values), documents, rules["confidence"], min_clusters=rules["min_documents"]
+        mean_known(response, axis=1), documents[mine], confidence, min_clusters=least
     )
-    limits = {f"{name}_low": float(found.low), f"{name}_high": float(found.high)}
-    return {name: float(found.mean), **limits, "reason": str(found.reason)}
+    heads = mean_known(response)
+    numbers = {
+        "response": float(found.mean),
+        "response_low": float(found.low),
+        "response_high": float(found.high),
+        "strongest": float(np.max(heads, initial=-np.inf, where=np.isfinite(heads))),
+        "reason": str(found.reason),
+    }
+    if not np.isfinite(numbers["strongest"]):
+        numbers["strongest"] = np.nan
+    if not others.any():
+        return numbers
+    ours, theirs = (by_document(own[rows], documents[rows]) for rows in (mine, others))
+    means = (mean_known(part, axis=1) for part in (ours, theirs))
+    limits = two_samples(*means, confidence, least)
+    numbers |= dict(zip(("specific", "specific_low", "specific_high"), limits, strict=True))
+    numbers["found"] = found_share(ours, theirs, config["false_discoveries"], least)
+    return numbers
 
 
-def _of_heads(values: np.ndarray) -> np.ndarray:
-    return _mean(values, axis=1)
+def _slopes(
+    spectra: _Spectra, mine: np.ndarray, documents: np.ndarray, rules: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Of the spectrum that is the mean over heads and series."""
+    own, without = (
+        by_document(mean_known(part[mine], axis=1), documents[mine])
+        for part in (spectra.own, spectra.without)
+    )
+    limits = slope_interval(own, rules["confidence"], rules["min_documents"])
+    few = len(own) < rules["min_documents"]
+    return {
+        **dict(zip(("slope", "slope_low", "slope_high"), limits, strict=True)),
+        "slope_without": slope_interval(without, rules["confidence"], 2)[0],
+        "reason": "documents" if few else "",
+    }
 
 
-def _mean(values: np.ndarray, axis: int | None = None) -> Any:
-    """Mean of what is known; NaN of nothing."""
-    known = np.isfinite(values)
-    count = known.sum(axis)
-    total = np.where(known, values, 0).sum(axis)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
-
-def _mean_spectra(spectra: _Spectra, labels: np.ndarray, groups: Sequence[str]) -> pd.DataFrame:
-    """Power of each group over that without scales in dB, mean over heads and series."""
+def _mean_spectra(spectra: _Spectra, labels: np.ndarray, groups: Iterable[str]) -> pd.DataFrame:
+    """Share of each frequency over that on shuffled series in dB, mean over heads and series."""
     with np.errstate(divide="ignore", invalid="ignore"):
         excess = 10 * (np.log10(spectra.own) - np.log10(spectra.without))
     cycles = np.arange(1, excess.shape[-1] + 1) / spectra.count
@@ -216,7 +254,7 @@ def _mean_spectra(spectra: _Spectra, labels: np.ndarray, groups: Sequence[str]) 
             {
                 "group": group,
                 "cycles": cycles,
-                "excess": _mean(excess[labels == group].reshape(-1, excess.shape[-1]), axis=0),
+                "excess": mean_known(excess[labels == group].reshape(-1, excess.shape[-1])),
             }
         )
         for group in groups

@@ -12,23 +12,25 @@ from attention_wavelets.report.markup import joined, paragraph, table, terms
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.trained import encoding_words, first_and_last
 
-__all__ = ["readers", "scales_section"]
+__all__ = ["readers", "series_section"]
 
 _FIRST, _LAST = "before the first step", "last step"
 _SERIES = "the series themselves"
 
 
 def readers(tables: StudyTables) -> dict[tuple[str, str], list[str]]:
-    """Who reads the series: (name, when) -> models, the seeds of one encoding together.
+    """Who reads the series: (name, when) -> models, the seeds of one encoding and size together.
 
     Of runs the first and the last checkpoint; a model from elsewhere is alone, and `when` is empty.
     """
     found: dict[tuple[str, str], list[str]] = {}
     if len(tables.runs):
+        several = tables.runs.groupby(["encoding", "objective"])["hidden_size"].nunique().max() > 1
         first, last = first_and_last(tables.runs)
         for when, rows in ((_FIRST, first), (_LAST, last)):
             for row in rows.to_dict("records"):
                 name = encoding_words(str(row["encoding"]), str(row["objective"]))
+                name += f", width {row['hidden_size']}" * bool(several)
                 found.setdefault((name, when), []).append(str(row["model"]))
     known = {model for models in found.values() for model in models}
     for name in tables.names:
@@ -37,19 +39,21 @@ def readers(tables: StudyTables) -> dict[tuple[str, str], list[str]]:
     return found
 
 
-def scales_section(tables: StudyTables) -> Markup:
+def series_section(tables: StudyTables) -> Markup:
     """An answer for every reader, then every scale, probe by probe."""
-    rows = tables.known_scales.fillna({"model": "", "group": ""})
+    rows = tables.series.fillna({"model": "", "group": ""})
     probes = [probe for probe in rows["probe"].unique() if probe != "data"]
     return joined(
         [
             terms(_answers(tables, rows, probes[0])),
             paragraph(
-                f"Probe {probes[0]}, mean over heads. A period: power of attention within one "
-                "frequency bin of it, in dB, over the same series shuffled, and over series of "
-                "other periods; a head singles it out where the second is above chance (false "
-                "discoveries controlled). With two series or more of a period known. Ranges are "
-                "over models (seeds), intervals over series stand in scales.csv."
+                f"Probe {probes[0]}, mean over heads. What is compared is a share: how much of a "
+                "head's variation, the mean level apart, lies within one frequency bin of a known "
+                "period, in dB; over the same series shuffled, and over series of periods at least "
+                "three bins away. A head singles a period out if the second is above chance (false "
+                "discoveries among the heads controlled). Fresh weights answer too, since keys "
+                "depend on the sample: compare before and after. Ranges are over models (seeds); "
+                "intervals over series stand in series.csv."
             ),
             *(part for probe in probes for part in _tables(tables, rows, probe)),
         ]
@@ -57,46 +61,67 @@ def scales_section(tables: StudyTables) -> Markup:
 
 
 def _answers(tables: StudyTables, rows: pd.DataFrame, probe: str) -> Iterator[tuple[str, str]]:
-    own = rows[(rows["probe"] == probe) & (rows["kind"] == "sinusoids")]
-    noise = rows[(rows["probe"] == probe) & (rows["kind"] == "fractional_noise")]
-    for (name, when), models in readers(tables).items():
+    own = rows[rows["probe"] == probe]
+    everyone = readers(tables)
+    for (name, when), models in everyone.items():
         if when == _FIRST:
             continue
-        words = [_periods(own[own["model"].isin(models)])]
-        fresh = readers(tables).get((name, _FIRST), [])
-        if len(before := own[own["model"].isin(fresh)]):
-            words.append(f"Before training: {_periods(before, short=True)}")
-        if len(part := noise[noise["model"].isin(models)]):
-            words.append(_exponents(part))
+        fresh = everyone.get((name, _FIRST), [])
+        words = [
+            _periods(str(corpus), part, models, fresh)
+            for corpus, part in own[own["kind"] == "sinusoids"].groupby("corpus", sort=False)
+        ]
+        noise = own[(own["kind"] == "fractional_noise") & own["model"].isin(models)]
+        if len(noise):
+            words.append(_exponents(noise, rows[rows["probe"] == "data"]))
         yield f"{name}{f', {when}' * bool(when)}", " ".join(words)
 
 
-def _periods(rows: pd.DataFrame, short: bool = False) -> str:
-    by_model = rows.groupby("model")[["response", "specific", "found"]].mean()
-    response, specific = (_range(by_model[key]) for key in ("response", "specific"))
-    found = _range(100 * by_model["found"], digits=0)
-    if short:
-        return f"{response} and {specific} dB, {found} % of the heads."
-    return (
-        f"Attention has {response} dB more power at a known period than on shuffled series, and "
-        f"{specific} dB more than on series of other periods; {found} % of the heads single a "
-        "period out."
+def _periods(corpus: str, rows: pd.DataFrame, models: list[str], fresh: list[str]) -> str:
+    """One corpus: beside shuffled series, beside others, and how many heads; before in brackets."""
+    words = f"On {corpus}: {_both(rows, models, fresh, 'response')} dB above shuffled series"
+    if rows["specific"].notna().any():
+        words += (
+            f", {_both(rows, models, fresh, 'specific')} dB above series of other periods; "
+            f"{_both(rows, models, fresh, 'found', 100, 0)} % of the heads single a period out"
+        )
+    return words + "."
+
+
+def _both(
+    rows: pd.DataFrame,
+    models: list[str],
+    fresh: list[str],
+    name: str,
+    factor: float = 1,
+    digits: int = 1,
+) -> str:
+    found = [
+        _range(factor * rows[rows["model"].isin(chosen)].groupby("model")[name].mean(), digits)
+        for chosen in (models, fresh)
+    ]
+    return f"{found[0]} (before training {found[1]})" if fresh else found[0]
+
+
+def _exponents(rows: pd.DataFrame, data: pd.DataFrame) -> str:
+    own, theirs = (
+        part[part["kind"] == "fractional_noise"].groupby("truth")["slope"].mean()
+        for part in (rows, data)
     )
-
-
-def _exponents(rows: pd.DataFrame) -> str:
-    slopes = rows.groupby("truth")["slope"].mean()
-    listed = ", ".join(f"{number(slope)} at H = {truth:g}" for truth, slope in slopes.items())
+    listed = ", ".join(
+        f"{slope:.2f} at H = {truth:g} (the series: {theirs.get(truth, float('nan')):.2f})"
+        for truth, slope in own.items()
+    )
     return f"On noise of known exponent the slope of attention's spectrum is {listed}."
 
 
-def _range(values: pd.Series, digits: int = 1) -> str:
+def _range(values: pd.Series, digits: int) -> str:
     known = values.dropna()
     if known.empty:
         return "–"
     low, mean, high = known.min(), known.mean(), known.max()
     shown = f"{mean:.{digits}f}"
-    return shown if len(known) == 1 else f"{shown} ({low:.{digits}f} to {high:.{digits}f})"
+    return shown if len(known) == 1 else f"{shown} [{low:.{digits}f}, {high:.{digits}f}]"
 
 
 def _tables(tables: StudyTables, rows: pd.DataFrame, probe: str) -> Iterator[Markup]:
@@ -118,7 +143,11 @@ def _tables(tables: StudyTables, rows: pd.DataFrame, probe: str) -> Iterator[Mar
         )
         for row in periods.to_dict("records")
     ]
-    yield table(heads, lines, caption="dB over shuffled / over other periods")
+    yield table(
+        heads,
+        lines,
+        caption="Share at the period, dB: over shuffled series / over series of other periods",
+    )
     noise = rows[rows["kind"] == "fractional_noise"].drop_duplicates(["corpus", "group"])
     if len(noise):
         heads = ("series", "exponent H", *columns)
