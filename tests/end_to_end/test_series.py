@@ -29,7 +29,7 @@ def add_series(project: Project, merges: int = 0) -> None:
     """Make the tiny study one of series: three kinds, one training run, the first and last step."""
     add_trained(project, tokenizer={"merges": merges}, keep=[0], context=64)
     text = {
-        "source": {"kind": "synthetic", "groups": GROUPS, "count": 24, "length": 160, "seed": 1},
+        "source": {"kind": "synthetic", "groups": GROUPS, "count": 32, "length": 160, "seed": 1},
         "format": "series",
         "samples": {"levels": 16},
         "language": "none",
@@ -41,7 +41,7 @@ def add_series(project: Project, merges: int = 0) -> None:
         project,
         "corpus/tiny",
         text=text,
-        sequences={"tokens": 64, "count": 28, "min_documents": 28},
+        sequences={"tokens": 64, "count": 40, "min_documents": 40},
     )
     study = yaml.safe_load(project.yaml("study/tiny").read_text(encoding="utf-8"))
     study["measurements"][0]["conditions"] = ["full", "shuffled"]
@@ -87,7 +87,7 @@ def test_every_scale_has_a_row_per_model_and_probe_and_one_of_the_series(read: P
     assert heads["found"].between(0, 1).all()
     assert (heads["heads"] == 4).all()
     groups = table[table["probe"] == "data"].set_index("group")["n"]
-    assert groups.sum() == 28
+    assert groups.sum() == 40
 
 
 def test_a_sequence_lies_in_its_documents_group(read: Project):
