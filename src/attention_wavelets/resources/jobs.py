@@ -36,7 +36,7 @@ __all__ = ["Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
 _MEMORY_GROWTH, _TIME_GROWTH = 1.5, 2
 # What is asked for where the sizes of a model are not known: a model of about one billion
 # parameters, for an hour.
-_UNKNOWN_MIB, _UNKNOWN_MINUTES = 12_000, 60
+_UNKNOWN_MIB, _UNKNOWN_MINUTES, _UNKNOWN_HEADS = 12_000, 60, 500
 # Operations per second that a slow core, or a slow card, reaches in a large product of matrices.
 _CORE, _CARD = 20e9, 20e12
 # A request in minutes is that many times the forecast, and at least so many.
@@ -224,8 +224,9 @@ class Needs:
 
     def judging(self) -> Need:
         """Of judge_claims."""
-        models = len(self.experiment.study.models)
-        return Need(_mib(judging_bytes(models)), _minutes(2 + models))
+        found = [sizes_of(self.experiment, m, self.facts) for m in self.experiment.study.models]
+        heads = sum(_UNKNOWN_HEADS if s is None else s.layers * s.heads for s in found)
+        return Need(_mib(judging_bytes(heads)), _minutes(2 + heads / 250))
 
     def extractions(self) -> list[tuple[str, str]]:
         """Every model with every corpus."""

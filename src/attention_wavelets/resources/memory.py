@@ -116,9 +116,9 @@ def training_bytes(sizes: Sizes, batch: int, context: int) -> int:
     return _LIBRARIES + weights + 4 * batch * context * per_token
 
 
-def judging_bytes(models: int) -> int:
-    """Peak bytes of a process that judges the claims about so many models."""
-    return 2 * _TABLES + models * 100 * MIB
+def judging_bytes(heads: int) -> int:
+    """Peak bytes of a process that judges the claims about models with so many heads in all."""
+    return 2 * _TABLES + heads * MIB // 2
 
 
 def _passing(sizes: Sizes, dtype: str, positions: int, batch_tokens: int, device: str) -> int:
