@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from attention_wavelets.attention.capture import capturing
 from attention_wavelets.causal.losses import (
     band_edit,
     head_edit,
@@ -62,7 +61,6 @@ def changes(model: Any, ids: np.ndarray) -> Mapping[str, Callable[[], Any]]:
     known = head_outputs(model, ids)
     heads = {name: range(max(1, round(SHARE * known[name].shape[1]))) for name in known}
     return {
-        "plain, attention only watched": partial(_watched, model, ids),
         **{
             f"heads, {how}": partial(
                 sequence_losses, model, ids, outputs=head_edit(model, heads, known, how)
@@ -75,17 +73,6 @@ def changes(model: Any, ids: np.ndarray) -> Mapping[str, Callable[[], Any]]:
             for method in ("band", "random_band", "random_phase")
         },
     }
-
-
-def _watched(model: Any, ids: np.ndarray) -> None:
-    from attention_wavelets.attention.extract import token_inputs
-
-    with torch.inference_mode(), capturing(model, _look):
-        model(**token_inputs(model, ids))
-
-
-def _look(_rows: Any) -> None:
-    """Rows are computed, nothing is made of them."""
 
 
 def _at_rest(model: Any, ids: np.ndarray) -> None:

@@ -16,7 +16,7 @@ rule change_attention:
         f"{LOGS}/change_attention/{{model}}/{{corpus}}.log",
     benchmark:
         f"{LOGS}/change_attention/{{model}}/{{corpus}}.tsv"
-    threads: extraction_threads
+    threads: changing_threads
     resources:
         mem_mb=need("change", "mem_mb"),
         runtime=need("change", "runtime"),

@@ -178,6 +178,11 @@ def extraction_threads(_wildcards):
     return RUNTIME.threads or workflow.cores or 4
 
 
+def changing_threads(wildcards):
+    """Small models gain nothing from a second thread; then as many run side by side."""
+    return 1 if wildcards.model in TRAINED else extraction_threads(wildcards)
+
+
 def extraction_split(wildcards):
     """Parts of an extraction, and the note of it that its packing leaves."""
     model, corpus = wildcards.model, wildcards.corpus

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -151,6 +152,7 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
     return edit
 
 
+@lru_cache(maxsize=65536)
 def _drawn(seed: int, query: int) -> int:
     """Seed of one row's draws, apart from those of other rows and other uses of a seed."""
     sequence = np.random.SeedSequence([seed, _ROWS_STREAM, query])

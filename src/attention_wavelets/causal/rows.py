@@ -8,6 +8,7 @@ was really taken.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 import torch
@@ -18,11 +19,12 @@ __all__ = ["Method", "band_of", "edit_row", "removed_share"]
 Method = Literal["band", "random_band", "random_phase"]
 
 
+@lru_cache(maxsize=4096)
 def band_of(count: int, low: float, high: float) -> Tensor:
     """Which bins of a real transform of `count` numbers lie in [low, high) of Nyquist, DC never.
 
     Frequencies are shares of the Nyquist frequency, 0 to 1; the highest bin belongs to a band that
-    ends at 1.
+    ends at 1. Kept, for every layer asks for the same: do not change it.
     """
     bins = torch.arange(count // 2 + 1) * 2.0 / count
     inside = (bins >= low) & (bins < high)
@@ -113,9 +115,14 @@ def _as_much_elsewhere(
 def _other_phases(
     spectrum: Tensor, band: Tensor, count: int, generator: torch.Generator | None
 ) -> Tensor:
-    turn = torch.rand(spectrum.shape, generator=generator, dtype=spectrum.real.dtype)
-    phase = torch.exp(2j * torch.pi * turn.to(spectrum.device))
-    if count % 2 == 0:
+    # Of the band alone: turning numbers is what takes longest.
+    size = (*spectrum.shape[:-1], int(band.sum()))
+    turn = torch.rand(size, generator=generator, dtype=spectrum.real.dtype)
+    angle = 2 * torch.pi * turn.to(spectrum.device)
+    phase = torch.polar(torch.ones_like(angle), angle)
+    if count % 2 == 0 and bool(band[-1]):
         # The highest bin of a real row is real: its sign is all that can be drawn.
         phase[..., -1] = torch.where(phase[..., -1].real < 0, -1.0, 1.0)
-    return torch.where(band, spectrum * phase, spectrum)
+    changed = spectrum.clone()
+    changed[..., band] *= phase
+    return changed
