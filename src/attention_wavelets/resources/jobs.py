@@ -166,13 +166,14 @@ class Needs:
         """Of change_attention: a pass of half the sequences for every change and text."""
         asked = self.experiment.study.causal
         assert asked is not None, "asked for by the rule of a study that has it"
-        found = self.extraction(model, corpus, threads)
         heads = 2 * 3 * len(asked.shares) * len(asked.replacements) * (1 + asked.draws)
         # Rows of a band are filtered one query after the other, which takes ten times as long.
         passes = heads + 10 * 3 * (1 + 2 * asked.draws) + 4
-        share = passes / 2 / max(1, len(self._conditions(corpus)))
-        minutes = math.ceil(found.runtime * max(1.0, share / _SPARE))
-        return replace(found, runtime=minutes)
+        times = math.ceil(passes / 2 / max(1, len(self._conditions(corpus))))
+        found = self.extraction(model, corpus, threads, times=times)
+        if sizes_of(self.experiment, model, self.facts) is None:
+            return replace(found, runtime=found.runtime * times // _SPARE)
+        return found
 
     def packing(self, model: str, corpus: str, threads: int, shards: int = 1) -> Need:
         """Of extract_signals: the extraction itself, or what is left once all shards are done."""
