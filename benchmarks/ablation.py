@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+import bench
 import numpy as np
 import torch
 
@@ -26,9 +27,10 @@ BAND = (0.25, 0.75)
 
 
 def main() -> None:
+    built = models()
     torch.set_num_threads(1)
     print("model, condition, seconds of a pass / of the plain pass")
-    for name, model in models().items():
+    for name, model in built.items():
         ids = np.random.default_rng(0).integers(3, 1000, (SEQUENCES, TOKENS))
         conditions = {"plain": partial(sequence_losses, model, ids), **changes(model, ids)}
         seconds = dict(zip(conditions, best(*conditions.values()), strict=True))
@@ -38,21 +40,11 @@ def main() -> None:
 
 def models() -> dict[str, Any]:
     """The largest of the ladder, and the sizes of SmolLM2-135M; the weights do not matter here."""
-    from transformers import LlamaConfig, LlamaModel
-
     experiment = compose(["study=ladder"])
     source = next(m.source for n, m in experiment.model.items() if n.startswith("ladder-rope-128"))
-    config = LlamaConfig(
-        vocab_size=49152,
-        hidden_size=576,
-        intermediate_size=1536,
-        num_hidden_layers=30,
-        num_attention_heads=9,
-        num_key_value_heads=3,
-    )
     return {
         "ladder-rope-128": build(source, 0, 1024, TOKENS).eval(),
-        "sizes of smollm2-135m": LlamaModel(config).eval(),
+        "sizes of smollm2-135m": bench.build(),
     }
 
 

@@ -52,11 +52,8 @@ def add_series(project: Project, merges: int = 0) -> None:
         "series": {"probes": ["lag", "received"]},
     }
     del study["causal"]
-    change(project, "study/tiny", **study)
     path = project.yaml("study/tiny")
-    plain = yaml.safe_load(path.read_text(encoding="utf-8"))
-    del plain["causal"]
-    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+    path.write_text(yaml.safe_dump(study, sort_keys=False), encoding="utf-8")
     model = yaml.safe_load(project.yaml("model/tiny-rope").read_text(encoding="utf-8"))
     model["source"]["seeds"] = [0]
     change(project, "model/tiny-rope", **model)

@@ -111,10 +111,11 @@ def captured_attention(
     `query` is (batch, head, queries, size); `key` and `value` hold the key/value heads. Returns
     (batch, queries, head, size) in the input's type, and no weights.
     """
-    looks_ahead = not (getattr(module, "is_causal", True) if is_causal is None else is_causal)
-    if attention_mask is None and looks_ahead:
-        # Encoders of pictures build none: every patch sees every other.
-        attention_mask = everything(query.shape[0], query.shape[2], key.shape[2])
+    if attention_mask is None:
+        causal = getattr(module, "is_causal", True) if is_causal is None else is_causal
+        if not causal:
+            # Encoders of pictures build none: every patch sees every other.
+            attention_mask = everything(query.shape[0], query.shape[2], key.shape[2])
     if not isinstance(attention_mask, LazyMask):
         raise PipelineError(
             "no attention mask reached the capture",

@@ -66,6 +66,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "inference/intervals.py",
         "inference/multiple.py",
         "inference/series.py",
+        "measures/spectrum.py",
         "stages/series.py",
     ),
     "summarise_changes": ("inference/intervals.py", "stages/causal.py"),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from attention_wavelets.inference.multiple import benjamini_hochberg
+from attention_wavelets.measures.spectrum import power_spectrum, window_values
 
 __all__ = [
     "apart",
@@ -24,6 +25,8 @@ __all__ = [
 ]
 
 Array = NDArray[np.float64]
+
+_WINDOW = "hann_periodic"
 
 
 def power_shares(signals: NDArray[np.floating[Any]]) -> Array:
@@ -42,9 +45,10 @@ def power_shares(signals: NDArray[np.floating[Any]]) -> Array:
     """
     x = np.asarray(signals, dtype=np.float64)
     count = x.shape[-1]
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(count) / count)
+    window = window_values(_WINDOW, count)
+    # The mean under the window: taken off, nothing of it leaks into the lowest frequency.
     centred = x - (x * window).sum(-1, keepdims=True) / window.sum()
-    power = np.abs(np.fft.rfft(centred * window)[..., 1:]) ** 2
+    power = power_spectrum(centred, _WINDOW, count)[..., 1:]
     total = power.sum(-1, keepdims=True)
     # What rounding leaves of a constant is no variation.
     varies = total > 1e-20 * (x**2).sum(-1, keepdims=True)

@@ -12,7 +12,7 @@ from attention_wavelets.report.markup import joined, paragraph, table, terms
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.trained import encoding_words, first_and_last
 
-__all__ = ["readers", "series_section"]
+__all__ = ["reader_words", "readers", "series_section"]
 
 _FIRST, _LAST = "before the first step", "last step"
 _SERIES = "the series themselves"
@@ -37,6 +37,11 @@ def readers(tables: StudyTables) -> dict[tuple[str, str], list[str]]:
         if name not in known:
             found[tables.label(name), ""] = [name]
     return found
+
+
+def reader_words(name: str, when: str) -> str:
+    """A reader as figures and tables name it."""
+    return f"{name}, {when}" if when else name
 
 
 def series_section(tables: StudyTables) -> Markup:
@@ -74,7 +79,7 @@ def _answers(tables: StudyTables, rows: pd.DataFrame, probe: str) -> Iterator[tu
         noise = own[(own["kind"] == "fractional_noise") & own["model"].isin(models)]
         if len(noise):
             words.append(_exponents(noise, rows[rows["probe"] == "data"]))
-        yield f"{name}{f', {when}' * bool(when)}", " ".join(words)
+        yield reader_words(name, when), " ".join(words)
 
 
 def _periods(corpus: str, rows: pd.DataFrame, models: list[str], fresh: list[str]) -> str:
@@ -127,9 +132,7 @@ def _range(values: pd.Series, digits: int) -> str:
 def _tables(tables: StudyTables, rows: pd.DataFrame, probe: str) -> Iterator[Markup]:
     """Response and specificity of every scale; a column per reader, the series beside them."""
     columns = {
-        f"{name}{f', {when}' * bool(when)}": rows[
-            (rows["probe"] == probe) & rows["model"].isin(models)
-        ]
+        reader_words(name, when): rows[(rows["probe"] == probe) & rows["model"].isin(models)]
         for (name, when), models in readers(tables).items()
     } | {_SERIES: rows[rows["probe"] == "data"]}
     yield Markup("<h3>Probe {}</h3>").format(probe)

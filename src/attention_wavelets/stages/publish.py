@@ -35,7 +35,7 @@ def study_tables(
     claims: Path | None = None,
     compared: Sequence[Path] = (),
     causal: Path | None = None,
-    known: Sequence[Path] = (),
+    series: Sequence[Path] = (),
     *,
     nulls: bool = False,
 ) -> StudyTables:
@@ -52,7 +52,7 @@ def study_tables(
         Of models trained here: what compare_runs wrote, or the first of it.
     causal
         What summarise_changes wrote, if the study changes attention.
-    known
+    series
         What compare_series wrote, if scales of the data are known.
     nulls
         Whether to compute the null curves that figures draw.
@@ -62,7 +62,7 @@ def study_tables(
 
     head = config["headline"]
     trained = dict(zip(("runs", "changes", "phases"), map(read_csv, compared), strict=False))
-    series, spectra = map(read_csv, known) if known else (pd.DataFrame(), pd.DataFrame())
+    answers = dict(zip(("series", "spectra"), map(read_csv, series), strict=False))
     rows = _without_passing(read_csv(models), trained.get("runs"))
     protocol = PaperProtocol.model_validate(config["protocol"])
     return StudyTables(
@@ -78,8 +78,7 @@ def study_tables(
         claims=pd.DataFrame() if claims is None else read_csv(claims),
         scales=config.get("scales", {}),
         causal=pd.DataFrame() if causal is None else read_csv(causal),
-        series=series,
-        spectra=spectra,
+        **answers,
         **trained,
     )
 
@@ -103,14 +102,14 @@ def plot_study(
     out: Path,
     runs: Path | None = None,
     causal: Path | None = None,
-    known: Sequence[Path] = (),
+    series: Sequence[Path] = (),
 ) -> None:
     """Draw every figure of a study into the folder `out`."""
     from attention_wavelets.report.figures import draw_figure, save_figure
 
     compared = () if runs is None else (runs,)
     tables = study_tables(
-        config, heads, models, pairs, compared=compared, causal=causal, known=known, nulls=True
+        config, heads, models, pairs, compared=compared, causal=causal, series=series, nulls=True
     )
     settings = Figure.model_validate(config["settings"])
     for name in config["figures"]:
@@ -133,7 +132,7 @@ def write_study_report(
     claims: Path | None = None,
     compared: Sequence[Path] = (),
     causal: Path | None = None,
-    known: Sequence[Path] = (),
+    series: Sequence[Path] = (),
 ) -> None:
     """Write the page of a study.
 
@@ -145,7 +144,7 @@ def write_study_report(
         Of every model; of every corpus; of every model and corpus.
     heads, models, pairs, summary, nearest, reproduction, claims
         What aggregate_study, compare_tables and, if the study has claims, judge_claims wrote.
-    compared, causal, known
+    compared, causal, series
         What compare_runs wrote, if the study has models trained here, summarise_changes and
         compare_series.
     figures, out
@@ -164,7 +163,7 @@ def write_study_report(
         claims,
         compared,
         causal,
-        known,
+        series,
     )
     built = {entry["name"]: entry for entry in map(read_json, corpora)}
     context = {

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,25 +77,27 @@ def compare_series(
     rows: list[dict[str, Any]] = []
     drawn: list[pd.DataFrame] = []
     for corpus, groups in config["corpora"].items():
-        least = sys.maxsize
         table = read_documents(documents[corpus]).set_index("document")
         for place, model in enumerate(config["models"]):
             read = {
                 key: read_sequences(sequences[model, corpus], config[key])
                 for key in ("condition", "without")
             }
-            labels = table.loc[read["condition"]["document"], "group"].to_numpy()
-            data = _of_series(table, read, f"{model} on {corpus}")
-            found = {} if place else {("", "data"): data}
-            for probe in config["probes"]:
-                found[model, probe] = _of_attention(signals[model, corpus], probe, config)
-            documents_read = read["condition"]["document"]
-            least = min(least, *(part.count for part in found.values()))
+            of = read["condition"]["document"]
+            labels = table.loc[of, "group"].to_numpy()
+            samples = _samples(table, read, f"{model} on {corpus}")
+            found = {
+                (model, probe): _of_attention(signals[model, corpus], probe, config)
+                for probe in config["probes"]
+            }
+            # All models are given the same series.
+            if place == 0:
+                found["", "data"] = _spectra(samples)
+            least = min(part.count for part in found.values())
             for (name, probe), part in found.items():
                 keys = {"model": name, "corpus": corpus, "probe": probe}
                 rows += [
-                    {**keys, **row}
-                    for row in _answers(part, labels, documents_read, groups, least, config)
+                    {**keys, **row} for row in _answers(part, labels, of, groups, least, config)
                 ]
                 if not name or name in config["drawn"]:
                     drawn.append(_mean_spectra(part, labels, groups).assign(**keys))
@@ -117,13 +118,18 @@ def _of_attention(path: Path, probe: str, config: Mapping[str, Any]) -> _Spectra
                 )
             values = np.asarray(group[probe].values)
         found.append(values.reshape(len(values), -1, values.shape[-1]))
-    return _Spectra(found[0].shape[-1], *map(power_shares, found))
+    return _spectra(found)
 
 
-def _of_series(
+def _spectra(signals: Sequence[np.ndarray]) -> _Spectra:
+    """Of signals (sequence, head, position) as they are, and shuffled."""
+    return _Spectra(signals[0].shape[-1], *map(power_shares, signals))
+
+
+def _samples(
     table: pd.DataFrame, read: Mapping[str, Mapping[str, np.ndarray]], where: str
-) -> _Spectra:
-    """Of the samples that a model was given, as if they were one head."""
+) -> list[np.ndarray]:
+    """What a model was given as it is, and shuffled, as if it were the signal of one head."""
     found = []
     for sequences in read.values():
         rows = []
@@ -133,11 +139,11 @@ def _of_series(
             ordinary = ~sequences["special"][row]
             places = sequences["source_position"][row][ordinary]
             levels = levels_of(table.loc[document, "text"])
-            values = levels[start + places - places.min()] if len(places) else levels[:0]
+            values = levels[start + places - places.min()]
             _refuse_other_tokens(sequences["ids"][row][ordinary], values, where)
             rows.append(values)
         found.append(np.stack(rows)[:, None])
-    return _Spectra(found[0].shape[-1], *map(power_shares, found))
+    return found
 
 
 def _refuse_other_tokens(ids: np.ndarray, values: np.ndarray, where: str) -> None:
@@ -161,8 +167,8 @@ def _answers(
 ) -> Iterator[dict[str, Any]]:
     """A row per known period, and per exponent of noise.
 
-    `least` is the shortest signal of the study: which periods it tells apart are the others for
-    every probe, so that probes can be compared.
+    `least` is the shortest signal of a model: which periods it tells apart are the others for every
+    probe, so that probes can be compared.
     """
     for group, known in groups.items():
         mine = labels == group

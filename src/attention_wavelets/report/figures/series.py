@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.report.figures.spec import FigureSpec
 from attention_wavelets.report.figures.style import barren, grid, legend_below, wrapped
-from attention_wavelets.report.series import readers
+from attention_wavelets.report.series import reader_words, readers
 from attention_wavelets.report.tables import StudyTables
 
 __all__ = ["SERIES_SCALES"]
@@ -33,7 +33,7 @@ def _parts(tables: StudyTables) -> list[tuple[str, pd.DataFrame]]:
         for (name, when), models in readers(tables).items():
             part = rows[(rows["probe"] == probe) & rows["model"].isin(models)]
             if len(part):
-                found.append((f"{probe}: {name}{f', {when}' * bool(when)}", part))
+                found.append((f"{probe}: {reader_words(name, when)}", part))
     return found
 
 
@@ -47,7 +47,7 @@ def _groups(tables: StudyTables) -> list[tuple[str, str]]:
 
 
 def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
-    """Power over that of shuffled series, by frequency; known periods are marked."""
+    """Share over that on shuffled series, by frequency; known periods are marked."""
     parts = _parts(tables)
     figure, panels = grid(settings, max(1, len(parts)), COLUMNS, HEIGHT, extra=0.9, share=False)
     if not parts:
