@@ -17,6 +17,7 @@ from helpers.families import (
     inputs,
     sharpen,
 )
+from helpers.media import picture_config, sound_config
 
 # SDPA has neither softcap nor learned sinks.
 ONLY_EAGER = {"gemma2", "gpt_oss"}
@@ -111,40 +112,18 @@ def test_t5_has_three_kinds_of_attention_keyed_by_name(padded):
 
 def sound(positions):
     """A small encoder of sound that is given 240 samples, and padding in one of three."""
-    config = tf.Wav2Vec2ConformerConfig(
-        position_embeddings_type=positions,
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=48,
-        conv_dim=(16, 16),
-        conv_stride=(4, 2),
-        conv_kernel=(8, 3),
-        num_feat_extract_layers=2,
-        num_conv_pos_embeddings=8,
-        num_conv_pos_embedding_groups=2,
-        conv_depthwise_kernel_size=5,
-    )
     torch.manual_seed(0)
     mask = torch.ones(3, 240, dtype=torch.long)
     mask[1, 150:] = 0
-    model = sharpen(tf.Wav2Vec2ConformerModel(config))
+    model = sharpen(tf.AutoModel.from_config(sound_config(positions)))
     return model, {"input_values": torch.randn(3, 240), "attention_mask": mask}
 
 
 def pictures(_positions):
     """A small encoder of pictures with rotary positions; its patches build no mask."""
-    config = tf.DINOv3ViTConfig(
-        hidden_size=32,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=48,
-        image_size=32,
-        patch_size=8,
-        num_register_tokens=2,
-    )
     torch.manual_seed(0)
-    return sharpen(tf.DINOv3ViTModel(config)), {"pixel_values": torch.randn(3, 3, 32, 48)}
+    model = sharpen(tf.AutoModel.from_config(picture_config()))
+    return model, {"pixel_values": torch.randn(3, 3, 32, 48)}
 
 
 @pytest.mark.parametrize(

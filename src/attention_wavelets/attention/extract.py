@@ -1,4 +1,4 @@
-"""From token ids to signals and facts: batches of equal length through a model, no padding."""
+"""From sequences to signals and facts: batches of equal length through a model, no padding."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from torch import Tensor, nn
 
 from attention_wavelets.attention.capture import capturing
 from attention_wavelets.attention.facts import FactSpec, needs_products
+from attention_wavelets.attention.inputs import TOKENS, model_inputs
 from attention_wavelets.attention.probes import ProbeSpec, Received
 from attention_wavelets.attention.reducers import Shape
 from attention_wavelets.attention.rotary import Rotary, rotary_of
 from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["Batch", "OfWeights", "reduce_attention", "run_batch", "split", "token_inputs"]
+__all__ = ["Batch", "OfWeights", "reduce_attention", "run_batch", "split"]
 
 # (fact, name of an attention module) -> its numbers, (head, ...).
 OfWeights = dict[tuple[str, str], Mapping[str, Tensor]]
@@ -45,15 +46,6 @@ def split(count: int, positions: int, batch_tokens: int) -> Iterator[tuple[int, 
     """Ranges of sequences whose tokens fit in one forward pass; at least one sequence each."""
     step = max(1, batch_tokens // positions)
     return ((start, min(start + step, count)) for start in range(0, count, step))
-
-
-def token_inputs(model: nn.Module, ids: np.ndarray) -> dict[str, Any]:
-    """Arguments of a base model's `forward` for token ids (sequence, position)."""
-    device = next(model.parameters()).device
-    tokens = torch.as_tensor(np.ascontiguousarray(ids), dtype=torch.long, device=device)
-    config: Any = model.config
-    options = {"use_cache": False} if hasattr(config, "use_cache") else {}
-    return {"input_ids": tokens, **options}
 
 
 def reduce_attention(
@@ -103,11 +95,12 @@ def reduce_attention(
 
 def run_batch(
     model: nn.Module,
-    ids: np.ndarray,
+    numbers: np.ndarray,
     probes: Mapping[str, ProbeSpec],
     causal: bool,
     facts: Mapping[str, FactSpec] | None = None,
     *,
+    given: Mapping[str, Any] = TOKENS,
     repeats: tuple[int, int] = (0, 0),
     places: np.ndarray | None = None,
     chunk_bytes: int | None = None,
@@ -121,8 +114,8 @@ def run_batch(
     ----------
     model
         A base model in evaluation mode.
-    ids
-        Token ids, (sequence, position).
+    numbers, given
+        Token ids (sequence, position), or what other models are given; see `model_inputs`.
     probes, facts
         Name -> probe, name -> fact.
     causal
@@ -145,7 +138,7 @@ def run_batch(
         Attention is not finite; the message names model, layer, head and sequence.
     """
     facts = facts or {}
-    positions = ids.shape[1]
+    positions = numbers.shape[1]
     begins = None if places is None else torch.as_tensor(places, dtype=torch.long)
     shape = Shape(positions, positions, causal, *repeats, begins)
     known = {} if known is None else known
@@ -169,7 +162,7 @@ def run_batch(
 
     found = reduce_attention(
         model,
-        token_inputs(model, ids),
+        model_inputs(model, numbers, given),
         make,
         products=needs_products(facts.values()),
         chunk_bytes=chunk_bytes,
@@ -189,7 +182,7 @@ def run_batch(
             for name in found:
                 if (key, name) not in known:
                     known[key, name] = spec.weights(model, name, heads[name])
-            layers = [_for_each_sequence(known[key, name], len(ids)) for name in found]
+            layers = [_for_each_sequence(known[key, name], len(numbers)) for name in found]
         for number in spec.variables:
             numbers[number] = _stack(layer[number] for layer in layers).astype(np.float32)
     return Batch(signals, mass, numbers)

@@ -52,7 +52,9 @@ def rotary_of(model: nn.Module, modules: Mapping[str, nn.Module], size: int) -> 
         Size of a head.
     """
     config = model.config.get_text_config()
-    tables = {} if uses_alibi(config) else _tables(model)
+    # Those of pictures turn by rows and columns, so that no frequency is one of the sequence.
+    none = uses_alibi(config) or model.main_input_name == "pixel_values"
+    tables = {} if none else _tables(model)
     rotating = rotary_layers(config, int(config.num_hidden_layers))
     return {
         name: _layer(module, config, tables, rotating, size) for name, module in modules.items()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from attention_wavelets.attention.capture import capturing
-from attention_wavelets.attention.extract import token_inputs
+from attention_wavelets.attention.inputs import TOKENS, model_inputs
 from attention_wavelets.attention.rows import Rows
 from attention_wavelets.errors import PipelineError
 
@@ -17,20 +20,27 @@ __all__ = ["check_capture"]
 _TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2, torch.float16: 1e-2}
 
 
-def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) -> str:
+def check_capture(
+    model: nn.Module,
+    numbers: np.ndarray,
+    causal: bool,
+    layers: int,
+    given: Mapping[str, Any] = TOKENS,
+) -> str:
     """Refuse a model whose attention would be measured wrongly.
 
-    One short sequence is run with and without the capture. Checked: every layer was seen once,
-    rows are finite and sum to 1 (at most 1 where a sink is learned), a causal model's upper
-    triangle is exactly 0 and its earlier rows do not change with the last token, and the hidden
-    states are those of the untouched model.
+    One short sequence is run with and without the capture. Checked: every layer was seen once and
+    has the sequence's positions, rows are finite and sum to 1 (at most 1 where a sink is learned),
+    a causal model's upper triangle is exactly 0 and its earlier rows do not change with the last
+    token, and the hidden states are those of the untouched model.
 
     Parameters
     ----------
     model
         A base model in evaluation mode.
-    ids
-        Token ids (sequence, position); the first sequence, up to 32 tokens, is used.
+    numbers, given
+        Token ids (sequence, position), or what other models are given; of the first sequence, 32
+        positions are used where it can be cut.
     causal, layers
         As the manifest says.
 
@@ -39,7 +49,9 @@ def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) 
     str
         The path taken, "interface" or "hook".
     """
-    ids = np.array(ids[:1, :32])
+    # A picture is read whole.
+    numbers = np.array(numbers[:1] if given["kind"] == "pictures" else numbers[:1, :32])
+    positions = numbers.shape[1]
     names = {module: name for name, module in model.named_modules()}
     seen: list[str] = []
     earlier: list[Tensor] = []
@@ -48,13 +60,19 @@ def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) 
         name = names[rows.call.module]
         if rows.start == 0:
             seen.append(name)
+        if (rows.call.queries, rows.call.keys) != (positions, positions):
+            raise PipelineError(
+                f"attention has {rows.call.keys} positions, the sequence {positions}",
+                f"layer {name}",
+                "report it",
+            )
         _check_rows(rows, f"layer {name}", causal)
-        earlier.append(rows.probabilities[:, :, : ids.shape[1] - 1 - rows.start].clone())
+        earlier.append(rows.probabilities[:, :, : positions - 1 - rows.start].clone())
 
     with torch.inference_mode():
-        plain = _hidden(model, ids)
+        plain = _hidden(model, numbers, given)
         with capturing(model, inspect) as path:
-            captured = _hidden(model, ids)
+            captured = _hidden(model, numbers, given)
     _check_layers(model, seen, layers)
     dtype = next(model.parameters()).dtype
     if _difference(captured, plain, dtype) > _TOLERANCE[dtype]:
@@ -62,12 +80,12 @@ def check_capture(model: nn.Module, ids: np.ndarray, causal: bool, layers: int) 
             "hidden states change when attention is captured", type(model).__name__, "report it"
         )
     if causal:
-        before, end = list(earlier), ids.copy()
+        before, end = list(earlier), numbers.copy()
         earlier.clear()
         # Another token that certainly exists in the vocabulary.
-        end[0, -1] = next((token for token in ids[0] if token != ids[0, -1]), 0)
+        end[0, -1] = next((token for token in numbers[0] if token != numbers[0, -1]), 0)
         with torch.inference_mode(), capturing(model, inspect):
-            _hidden(model, end)
+            _hidden(model, end, given)
         if any(float((a - b).abs().max()) > 1e-4 for a, b in zip(before, earlier, strict=True)):
             raise PipelineError(
                 "attention changes with a later token in a causal model",
@@ -86,8 +104,8 @@ def _difference(found: Tensor, expected: Tensor, dtype: torch.dtype) -> float:
     return float(by_token.max() if dtype == torch.float32 else by_token.median())
 
 
-def _hidden(model: nn.Module, ids: np.ndarray) -> Tensor:
-    hidden: Tensor = model(**token_inputs(model, ids)).last_hidden_state
+def _hidden(model: nn.Module, numbers: np.ndarray, given: Mapping[str, Any]) -> Tensor:
+    hidden: Tensor = model(**model_inputs(model, numbers, given)).last_hidden_state
     return hidden.float()
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
-from attention_wavelets.attention.extract import token_inputs
+from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.attention.rows import Rows
 from attention_wavelets.causal.rows import Method, band_of, edit_row
 

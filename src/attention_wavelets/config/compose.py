@@ -438,6 +438,12 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
     for name, recipe in experiment.recipe.items():
         for corpus in recipe.corpora:
             split = experiment.corpus[corpus].text.split
+            if experiment.corpus[corpus].text.read != "tokens":
+                raise PipelineError(
+                    f"corpus: '{corpus}' has no texts to train on",
+                    f"conf/recipe/{name}.yaml",
+                    "name a corpus of texts or series",
+                )
             if split is None or split.part != "held_out":
                 raise PipelineError(
                     f"corpus: '{corpus}' holds no documents out of training",
@@ -482,6 +488,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     where,
                     "ask for it on `repeated`",
                 )
+    _check_media(experiment, where)
     _check_causal(experiment, where)
     _check_series(experiment, where)
     head = study.headline
@@ -555,6 +562,50 @@ def _check_causal(experiment: schema.Experiment, where: str) -> None:
             where,
             "add it to `facts`, or leave out `repeated`",
         )
+
+
+def _check_media(experiment: schema.Experiment, where: str) -> None:
+    """Of sounds and pictures, which have no tokens, not everything can be asked."""
+    study = experiment.study
+    cells: list[schema.Measurement | schema.Facts] = [*study.measurements, *study.facts]
+    for corpus in dict.fromkeys(cell.corpus for cell in cells):
+        read = experiment.corpus[corpus].text.read
+        if read == "tokens":
+            continue
+        mine = [cell for cell in cells if cell.corpus == corpus]
+        kinds = _KINDS_OF_MEDIA[read]
+        for name in {condition for cell in mine for condition in cell.conditions}:
+            kind = experiment.condition[name].kind
+            if kind not in kinds:
+                raise PipelineError(
+                    f"condition '{name}' of kind `{kind}` is not for {read} (corpus '{corpus}')",
+                    where,
+                    f"leave it out; {read} have conditions of kind {', '.join(kinds)}",
+                )
+        for name in {probe for cell in mine for probe in cell.probes}:
+            if experiment.probe[name].kind == "character_lag":
+                raise PipelineError(
+                    f"probe '{name}' counts characters, corpus '{corpus}' has {read}",
+                    where,
+                    "leave it out",
+                )
+        for name in study.models:
+            if experiment.model[name].source.kind == "trained":
+                raise PipelineError(
+                    f"model '{name}' is trained here on tokens, corpus '{corpus}' has {read}",
+                    where,
+                    "put them into two studies",
+                )
+        if study.causal is not None and study.causal.corpus == corpus:
+            raise PipelineError(
+                f"causal: corpus '{corpus}' has {read}, losses are of tokens",
+                where,
+                "name a corpus of texts",
+            )
+
+
+# A part of a picture is no smaller picture of the same, so that pictures are never subsampled.
+_KINDS_OF_MEDIA = {"sound": ("full", "subsample", "shuffle"), "pictures": ("full", "shuffle")}
 
 
 def _check_series(experiment: schema.Experiment, where: str) -> None:

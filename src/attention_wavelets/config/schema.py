@@ -155,7 +155,8 @@ class Architecture(Strict):
 
     They are the keys of the same name among the facts of a manifest; `stored` is the type of the
     weights in the files, where it is another than that of the forward pass. `model_type` matters
-    for families whose attention is read layer by layer, which takes more memory.
+    for families whose attention is read layer by layer, which takes more memory. Only a model that
+    reads no tokens has no vocabulary.
     """
 
     parameters: Count
@@ -163,7 +164,7 @@ class Architecture(Strict):
     heads: Count
     head_size: Count
     hidden_size: Count
-    vocabulary_size: Count
+    vocabulary_size: Count | None = None
     rotary_frequencies: Count | None = None
     stored: Dtype | Literal["int4"] | None = None
     model_type: str | None = None
@@ -277,10 +278,10 @@ class Split(Strict):
 
 
 class Text(Strict):
-    """Documents: where they come from and in which format."""
+    """Documents, texts or other: where they come from and in which format."""
 
     source: TextSource
-    format: Literal["mediawiki", "text", "jsonl", "parquet", "series"]
+    format: Literal["mediawiki", "text", "jsonl", "parquet", "series", "sound", "pictures"]
     samples: Samples | None = None
     field: str = "text"
     files: str = "*"
@@ -300,6 +301,11 @@ class Text(Strict):
         if self.source.kind == "synthetic" and self.samples and self.samples.periods:
             raise ValueError("periods of synthetic series stand in their groups")
         return self
+
+    @property
+    def read(self) -> Literal["tokens", "sound", "pictures"]:
+        """What a model that takes it reads."""
+        return self.format if self.format in ("sound", "pictures") else "tokens"
 
     @property
     def known(self) -> dict[str, Sinusoids | FractionalNoise]:

@@ -177,6 +177,11 @@ def _text(text: Text) -> dict[str, Any]:
     return _plain(text, exclude={key for key in ("split", "samples") if not getattr(text, key)})
 
 
+def _read(text: Text) -> dict[str, str]:
+    """Whether models are given sounds or pictures; nothing of texts."""
+    return {} if text.read == "tokens" else {"read": text.read}
+
+
 def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
     for corpus, cells in _by_corpus(experiment).items():
         facts = _facts(experiment, corpus)
@@ -187,6 +192,7 @@ def _cells(experiment: Experiment, model: str) -> Iterator[tuple[str, Any]]:
                 "corpus": corpus,
                 "rules": _plain(experiment.corpus[corpus].sequences),
                 "conditions": {c: _plain(experiment.condition[c]) for c in conditions},
+                **_read(experiment.corpus[corpus].text),
             },
         )
         probes = {p for cell in cells for p in _probes(experiment, cell)}

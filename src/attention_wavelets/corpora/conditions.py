@@ -24,20 +24,35 @@ from attention_wavelets.corpora.sequences import MIN_ORDINARY_TOKENS, Sequences
 from attention_wavelets.corpora.tokens import TokenContext
 from attention_wavelets.errors import PipelineError, unknown_name
 
-__all__ = ["BOS_ACTIONS", "CONDITIONS", "METHODS", "apply_condition", "kept_count"]
+__all__ = [
+    "BOS_ACTIONS",
+    "CONDITIONS",
+    "METHODS",
+    "apply_condition",
+    "kept_count",
+]
 
 Indices = NDArray[np.int64]
 
 
-def apply_condition(sequences: Sequences, condition: Condition, context: TokenContext) -> Sequences:
+def apply_condition(
+    sequences: Sequences, condition: Condition, context: TokenContext | None
+) -> Sequences:
     """Return the sequences (S, N) under a condition, as (S, N') with one N' for all of them.
 
     The input is left as it is. What happens to a sequence depends on that sequence, the condition
     and its seed alone: random draws are keyed by the document and start of the sequence, not by its
-    row. Fewer than `MIN_ORDINARY_TOKENS` ordinary tokens in the result are a `PipelineError`.
+    row. Sounds and pictures have no vocabulary, `context` None, and take kinds `WITHOUT_TOKENS`
+    alone. Fewer than `MIN_ORDINARY_TOKENS` ordinary tokens in the result are a `PipelineError`.
     """
     if condition.kind not in CONDITIONS:
         raise unknown_name("condition", condition.kind, CONDITIONS)
+    if context is None and condition.kind not in WITHOUT_TOKENS:
+        raise PipelineError(
+            "it needs tokens, which sounds and pictures do not have",
+            f"condition {condition.kind}",
+            f"choose one of kind {' or '.join(WITHOUT_TOKENS)}",
+        )
     before = _ordinary(sequences).shape[1]
     result = CONDITIONS[condition.kind](sequences, condition, context)
     after = _ordinary(result).shape[1]
@@ -82,6 +97,7 @@ def _gather(sequences: Sequences, positions: Indices) -> Sequences:
         ids=sequences.ids[rows, positions],
         special=sequences.special[rows, positions],
         source_position=sequences.source_position[rows, positions],
+        content=None if sequences.content is None else sequences.content[rows, positions],
     )
 
 
@@ -204,7 +220,9 @@ def _bos_error(what: str, todo: str) -> PipelineError:
     return PipelineError(what, "condition bos", todo)
 
 
-Apply = Callable[[Sequences, Any, TokenContext], Sequences]
+# Of the first three the context is never read, so that sounds and pictures go through them too.
+WITHOUT_TOKENS = ("full", "subsample", "shuffle")
+Apply = Callable[[Sequences, Any, Any], Sequences]
 
 BOS_ACTIONS: dict[str, Apply] = {"add": _add_bos, "remove": _remove_bos, "swap": _swap_bos}
 

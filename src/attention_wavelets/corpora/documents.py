@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attention_wavelets.config.schema import Split, Text
+from attention_wavelets.corpora.media import FORMATS, read_media
 from attention_wavelets.corpora.mediawiki import read_mediawiki
 from attention_wavelets.corpora.plain import read_jsonl, read_parquet, read_text
 from attention_wavelets.corpora.series import draw_series, read_csv
@@ -20,12 +21,14 @@ __all__ = ["READERS", "Document", "read_documents"]
 class Document:
     """One text with its title; statistics cluster on documents.
 
-    `group` names what is known of a drawn series; of other texts it is empty.
+    `group` names what is known of a drawn series; of other texts it is empty. A sound or a picture
+    has no text but `content`, the bytes of its file.
     """
 
     title: str
     text: str
     group: str = ""
+    content: bytes | None = None
 
 
 Reader = Callable[[Path, Text], Iterator[tuple[str, str]]]
@@ -44,13 +47,16 @@ def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
     """Yield the documents of `files`, in order, one in memory at a time.
 
     Documents shorter than `text.min_characters` (characters of the text without white space at its
-    ends) and those of white space alone are dropped. No file, a missing or damaged file and a
-    format without reader are `PipelineError`s; damage may be met after documents were yielded.
+    ends) and those of white space alone are dropped, sounds and pictures never. No file, a missing
+    or damaged file and a format without reader are `PipelineError`s; damage may be met after
+    documents were yielded.
     """
     if text.source.kind == "synthetic":
         return _series(text)
-    if text.format not in READERS:
-        raise unknown_name("format", text.format, READERS, "corpus")
+    if text.format not in (*READERS, *FORMATS):
+        raise unknown_name("format", text.format, [*READERS, *FORMATS], "corpus")
+    if text.format in FORMATS and files:
+        return _media(text, files)
     if not files:
         raise PipelineError(
             f"no file matches '{text.files}'", text.title, "correct `files` or `source`"
@@ -66,6 +72,13 @@ def _series(text: Text) -> Iterator[Document]:
             yield Document(title, body, group)
 
 
+def _media(text: Text, files: list[Path]) -> Iterator[Document]:
+    for path in files:
+        for title, content in read_media(path, text.field):
+            if _wanted(content, text.split):
+                yield Document(title, "", content=content)
+
+
 def _documents(reader: Reader, text: Text, files: list[Path]) -> Iterator[Document]:
     # A document without a character has nothing to cut sequences from.
     least = max(text.min_characters, 1)
@@ -75,10 +88,11 @@ def _documents(reader: Reader, text: Text, files: list[Path]) -> Iterator[Docume
                 yield Document(title, body)
 
 
-def _wanted(body: str, split: Split | None) -> bool:
-    """Whether a document belongs to the part: by its own text, so that no other moves it."""
+def _wanted(body: str | bytes, split: Split | None) -> bool:
+    """Whether a document belongs to the part: by its own content, so that no other moves it."""
     if split is None:
         return True
-    digest = hashlib.sha256(f"{split.seed}\0{body}".encode()).digest()
+    content = body.encode() if isinstance(body, str) else body
+    digest = hashlib.sha256(f"{split.seed}\0".encode() + content).digest()
     drawn = int.from_bytes(digest[:8], "big") / 2**64
     return (drawn < split.held_out) == (split.part == "held_out")

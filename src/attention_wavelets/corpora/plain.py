@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from attention_wavelets.errors import PipelineError
 
-__all__ = ["read_jsonl", "read_parquet", "read_text"]
+__all__ = ["parquet_rows", "read_jsonl", "read_parquet", "read_text"]
 
 TITLE = "title"
 BATCH_ROWS = 256
@@ -58,10 +58,18 @@ def _record(line: str, field: str, path: Path, number: int) -> tuple[str, str]:
 
 
 def read_parquet(path: Path, field: str) -> Iterator[tuple[str, str]]:
-    """Yield (title, text) of each row of a Parquet file, as the hub keeps data sets.
+    """Yield (title, text) of each row of a Parquet file; `field` is a column of strings."""
+    return parquet_rows(path, field, _is_text, "text")
 
-    `field` names the column of the text; a column "title" of strings is used where there is one,
-    else the file and row. Row groups are streamed; rows without a text are passed over.
+
+def parquet_rows(
+    path: Path, field: str, wanted: Callable[[Any], bool], what: str
+) -> Iterator[tuple[str, Any]]:
+    """Yield (title, value) of each row of a Parquet file, as the hub keeps data sets.
+
+    `field` names the column, whose type must be `wanted`; `what` says in errors what that is. A
+    column "title" of strings is used where there is one, else the file and row. Row groups are
+    streamed; rows without a value are passed over.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -69,34 +77,36 @@ def read_parquet(path: Path, field: str) -> Iterator[tuple[str, str]]:
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
-            _check_column(schema, field, path)
+            _check_column(schema, field, path, wanted, what)
             titled = TITLE in schema.names and _is_text(schema.field(TITLE).type)
             columns = list(dict.fromkeys([field, TITLE])) if titled else [field]
             row = 0
             for batch in file.iter_batches(batch_size=BATCH_ROWS, columns=columns):
-                texts = batch.column(field).to_pylist()
-                titles = batch.column(TITLE).to_pylist() if titled else [None] * len(texts)
-                for title, text in zip(titles, texts, strict=True):
+                values = batch.column(field).to_pylist()
+                titles = batch.column(TITLE).to_pylist() if titled else [None] * len(values)
+                for title, value in zip(titles, values, strict=True):
                     row += 1
-                    if text is not None:
-                        yield f"{path.stem} {row}" if title is None else title, text
+                    if value is not None:
+                        yield f"{path.stem} {row}" if title is None else title, value
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, "a Parquet file", error) from None
 
 
-def _check_column(schema: Any, field: str, path: Path) -> None:
+def _check_column(
+    schema: Any, field: str, path: Path, wanted: Callable[[Any], bool], what: str
+) -> None:
     if field not in schema.names:
         raise PipelineError(
             f"column '{field}' is missing",
             str(path),
             f"set `field` to one of: {_names(schema.names)}",
         )
-    if not _is_text(schema.field(field).type):
-        strings = [name for name in schema.names if _is_text(schema.field(name).type)]
+    if not wanted(schema.field(field).type):
+        others = [name for name in schema.names if wanted(schema.field(name).type)]
         raise PipelineError(
-            f"column '{field}' holds {schema.field(field).type}, not text",
+            f"column '{field}' holds {schema.field(field).type}, not {what}",
             str(path),
-            f"set `field` to one of: {_names(strings)}",
+            f"set `field` to one of: {_names(others)}",
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from attention_wavelets.errors import PipelineError
 
 __all__ = ["MIN_ORDINARY_TOKENS", "Sequences", "choose_sequences"]
 
+Content = TypeVar("Content", str, bytes)
 # Below this no spectrum or wavelet level means anything.
 MIN_ORDINARY_TOKENS = 8
 
@@ -26,7 +28,8 @@ class Sequences:
     Attributes
     ----------
     ids
-        int32 (S, N), token ids.
+        int32 (S, N), token ids; of sounds and pictures, which place in its document each position
+        is, and -1 for special ones.
     special
         bool (S, N), true for the tokens put around the text (BOS, [CLS], [SEP]).
     source_position
@@ -36,6 +39,8 @@ class Sequences:
         int32 (S,), number of the document the sequence was cut from.
     start
         int32 (S,), where in the document it begins, in ordinary tokens of the whole document.
+    content
+        float32 (S, N, D), the samples or pixels of each position of sounds and pictures; else None.
     """
 
     ids: NDArray[np.int32]
@@ -43,6 +48,7 @@ class Sequences:
     source_position: NDArray[np.int32]
     document: NDArray[np.int32]
     start: NDArray[np.int32]
+    content: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         count = self.ids.shape[:1]
@@ -51,6 +57,8 @@ class Sequences:
             raise ValueError(f"ids {self.ids.shape} against {shapes}: all must be (S, N)")
         if self.document.shape != count or self.start.shape != count:
             raise ValueError(f"document and start must be {count}")
+        if self.content is not None and self.content.shape[:2] != self.ids.shape:
+            raise ValueError(f"content {self.content.shape} against ids {self.ids.shape}")
 
 
 @dataclass(frozen=True)
@@ -62,8 +70,8 @@ class _Cut:
 
 
 def choose_sequences(
-    documents: Sequence[str],
-    tokenize: Callable[[str], list[int]],
+    documents: Sequence[Content],
+    tokenize: Callable[[Content], Sequence[int]],
     specials: SpecialTokens,
     rules: SequenceRules,
 ) -> Sequences:
@@ -73,9 +81,9 @@ def choose_sequences(
     not overlap, and at most `rules.max_per_document` come from it. Every document is asked once
     before any is asked twice, so that as many documents as possible take part.
 
-    A document's rank and stretches are drawn from the seed and its own text: they do not change
-    when other documents come, go or move. Raising `count` keeps the sequences there were. Documents
-    are tokenised whole, and only as many as needed.
+    A document, a text or the bytes of a file, is ranked and cut by the seed and its own content:
+    ranks and stretches do not change when other documents come, go or move. Raising `count` keeps
+    the sequences there were. Documents are tokenised whole, and only as many as needed.
 
     Raises `PipelineError` if the corpus is too small; it says how many sequences it can give.
     """
@@ -105,17 +113,18 @@ def choose_sequences(
     return _framed(taken, specials, length)
 
 
-def _generator(seed: int, text: str, purpose: int) -> np.random.Generator:
-    """Random numbers of one document, told apart from others by its text alone."""
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
+def _generator(seed: int, document: str | bytes, purpose: int) -> np.random.Generator:
+    """Random numbers of one document, told apart from others by its content alone."""
+    content = document.encode("utf-8", "surrogatepass") if isinstance(document, str) else document
+    digest = hashlib.sha256(content).digest()
     words = np.frombuffer(digest, dtype="<u4").tolist()
     return np.random.default_rng(np.random.SeedSequence([seed, purpose, *words]))
 
 
-def _ranked(documents: Sequence[str], seed: int) -> list[int]:
-    """Document numbers in random order, each by a key of its own; repeated texts once."""
-    # Of documents with the same text the first alone: they are no independent observations.
-    first = {text: number for number, text in reversed(list(enumerate(documents)))}
+def _ranked(documents: Sequence[Content], seed: int) -> list[int]:
+    """Document numbers in random order, each by a key of its own; repeated ones once."""
+    # Of documents with the same content the first alone: they are no independent observations.
+    first = {content: number for number, content in reversed(list(enumerate(documents)))}
     return sorted(
         first.values(), key=lambda number: _generator(seed, documents[number], 0).random()
     )
@@ -123,16 +132,16 @@ def _ranked(documents: Sequence[str], seed: int) -> list[int]:
 
 def _cut(
     document: int,
-    text: str,
-    tokenize: Callable[[str], list[int]],
+    content: Content,
+    tokenize: Callable[[Content], Sequence[int]],
     length: int,
     rules: SequenceRules,
 ) -> _Cut:
-    tokens = np.asarray(tokenize(text), dtype=np.int32)
+    tokens = np.asarray(tokenize(content), dtype=np.int32)
     count = min(rules.max_per_document, len(tokens) // length)
     # Every arrangement of `count` stretches is equally likely: shrink each to one token, choose
     # places among the tokens that are left, and stretch them again.
-    rng = _generator(rules.seed, text, 1)
+    rng = _generator(rules.seed, content, 1)
     places = np.sort(rng.choice(len(tokens) - count * (length - 1), size=count, replace=False))
     starts = places + np.arange(count) * (length - 1)
     # Copies, so that the rest of a long document need not stay in memory.

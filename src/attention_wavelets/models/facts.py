@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.models.modality import input_of
 from attention_wavelets.models.quiet import quiet, translated
 
 __all__ = [
@@ -32,6 +33,8 @@ _ROTARY_WHERE_SLIDING = frozenset(
     {"exaone4", "exaone4_5", "exaone4_5_text", "exaone_moe", "kolibri1"}
 )
 _RELATIVE = frozenset({"deberta", "deberta-v2", "mpnet", "xlnet", "t5", "mt5", "umt5"})
+# Encoders of sound whose positions come from one convolution over frames.
+_CONVOLUTIONAL = frozenset({"wav2vec2", "hubert"})
 
 
 def check_config_fields(raw: dict[str, Any], where: str, part: str | None = None) -> None:
@@ -85,10 +88,12 @@ def architecture_facts(config: Any, where: str, part: str | None = None) -> dict
         `rotary_fraction` is the rotated part of a head; `rotary_frequencies` the number of rotated
         2-D pairs; `rotary_base` the base of full-attention layers;
         `rotary_layers[l]` whether layer l rotates at all (None of these where the encoding is not
-        rotary). `position_encoding` is rotary, learned_absolute, sinusoidal_absolute, alibi,
-        relative_bias or none. `attention_window[l]` is the
+        rotary). `position_encoding` is rotary, rotary_axial (rows and columns of a picture, so that
+        no frequency belongs to a step along the sequence), learned_absolute, sinusoidal_absolute,
+        alibi, relative_bias, convolutional or none. `attention_window[l]` is the
         number of keys a query of layer l sees (None = all), counting both sides where the model is
-        bidirectional. `max_positions` is None where nothing limits the length.
+        bidirectional. `max_positions` is None where nothing limits the length, `vocabulary_size`
+        where no tokens are read. `input` is as in `models.modality.input_of`.
     """
     import torch
 
@@ -108,7 +113,11 @@ def architecture_facts(config: Any, where: str, part: str | None = None) -> dict
         heads, layers = int(text.num_attention_heads), int(text.num_hidden_layers)
         hidden = int(text.hidden_size)
         head_size = int(getattr(text, "head_dim", None) or hidden // heads)
-    encoding, rotary = _positions(model, text, head_size)
+    given = input_of(model, config, where)
+    read = given["kind"]
+    encoding, rotary = (
+        _positions(model, text, head_size) if read == "tokens" else _elsewhere(model, config, where)
+    )
     causal = _causal(model, text, where)
     return {
         **_counts(model),
@@ -123,9 +132,10 @@ def architecture_facts(config: Any, where: str, part: str | None = None) -> dict
         "attention_window": _windows(text, layers, causal),
         "causal": causal,
         "max_positions": _max_positions(model, text, encoding),
-        "vocabulary_size": int(text.vocab_size),
+        "vocabulary_size": int(text.vocab_size) if read == "tokens" else None,
         "model_type": str(text.model_type),
         "architecture": type(model).__name__,
+        "input": given,
     }
 
 
@@ -170,9 +180,12 @@ def _key_value_heads(text: Any, heads: int) -> int:
     return int(getattr(text, "num_key_value_heads", None) or heads)
 
 
+_NOT_ROTARY = {"rotary_fraction": None, "rotary_frequencies": None, "rotary_base": None}
+
+
 def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, Any]]:
     """Name of the position encoding and, for rotary ones, fraction, frequencies and base."""
-    none = {"rotary_fraction": None, "rotary_frequencies": None, "rotary_base": None}
+    none = dict(_NOT_ROTARY)
     if uses_alibi(text):
         return "alibi", none
     pairs, base = _rotary(model, text, head_size)
@@ -191,6 +204,32 @@ def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, An
     if any("Sinusoidal" in type(module).__name__ for module in model.modules()):
         return "sinusoidal_absolute", none
     return "none", none
+
+
+def _elsewhere(model: Any, config: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """The same of models that read sound or pictures; one that is not known here is refused."""
+    kind = getattr(config, "position_embeddings_type", None)
+    if config.model_type == "wav2vec2-conformer" and kind == "rotary":
+        pairs = int(config.hidden_size // config.num_attention_heads) // 2
+        base = float(config.rotary_embedding_base)
+        return "rotary", {
+            "rotary_fraction": 1.0,
+            "rotary_frequencies": pairs,
+            "rotary_base": base,
+        }
+    if config.model_type == "wav2vec2-conformer":
+        return "relative_bias" if kind == "relative" else "none", dict(_NOT_ROTARY)
+    if config.model_type in _CONVOLUTIONAL:
+        return "convolutional", dict(_NOT_ROTARY)
+    if any(name.endswith("inv_freq") for name, _ in model.named_buffers()):
+        return "rotary_axial", dict(_NOT_ROTARY)
+    if any(".position_embedding" in name for name, _ in model.named_parameters()):
+        return "learned_absolute", dict(_NOT_ROTARY)
+    raise PipelineError(
+        f"how model_type '{config.model_type}' knows positions is not known here",
+        where,
+        "choose another encoder of sound or pictures",
+    )
 
 
 def _rotary(model: Any, text: Any, head_size: int) -> tuple[int, float | None]:

@@ -24,6 +24,7 @@ from attention_wavelets.models.facts import (
 from attention_wavelets.models.files import choose_files, is_weights
 from attention_wavelets.models.load import open_config, open_tokenizer, raw_config
 from attention_wavelets.models.locate import locate_files
+from attention_wavelets.models.modality import scaling_of
 from attention_wavelets.models.quiet import translated
 from attention_wavelets.sources.cache import sha256_of
 from attention_wavelets.sources.fetched import Fetched
@@ -85,7 +86,11 @@ def fetch_model(
     check_containers(fetched.paths, name, fetched.listed)
     config = open_config(fetched.paths, name)
     facts = architecture_facts(config, name, part)
-    facts["special_tokens"] = special_tokens(open_tokenizer(fetched.paths, name))
+    read = facts["input"]["kind"]
+    if read == "tokens":
+        facts["special_tokens"] = special_tokens(open_tokenizer(fetched.paths, name))
+    else:
+        facts["input"] |= scaling_of(read, fetched.paths, name)
     return {
         "name": name,
         "label": model.label,

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from attention_wavelets.errors import PipelineError, unknown_name
+from attention_wavelets.models.modality import SCALING
 
 __all__ = ["choose_files", "is_weights", "layout"]
 
-_TOKENIZER = frozenset(
+_BESIDE = frozenset(
     {
+        SCALING,
         "tokenizer.json",
         "tokenizer_config.json",
         "special_tokens_map.json",
@@ -87,7 +89,7 @@ def choose_files(
         raise PipelineError("no config.json and no GGUF file", where, "is this a model?")
     folder = PurePosixPath(config).parent
     beside = [name for name in names if PurePosixPath(name).parent == folder]
-    chosen = [config, *(name for name in beside if PurePosixPath(name).name in _TOKENIZER)]
+    chosen = [config, *(name for name in beside if PurePosixPath(name).name in _BESIDE)]
     return chosen + _weights(beside, where) if weights else chosen
 
 

@@ -45,7 +45,7 @@ class Sizes:
         """From the block `architecture` of a model YAML and the type of its forward pass."""
         return cls(
             parameters=known.parameters,
-            embeddings=known.vocabulary_size * known.hidden_size,
+            embeddings=(known.vocabulary_size or 0) * known.hidden_size,
             layers=known.layers,
             heads=known.heads,
             head_size=known.head_size,

@@ -1,10 +1,10 @@
-"""Stages build_corpus and encode_sequences: from files to documents to token ids."""
+"""Stages build_corpus and encode_sequences: from files to documents to sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attention_wavelets.config.compose import check_member
 from attention_wavelets.config.schema import SequenceRules, Text
@@ -12,6 +12,14 @@ from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import write_json
 from attention_wavelets.store.documents import read_documents, write_documents
 from attention_wavelets.store.sequences import write_sequences
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from attention_wavelets.corpora.sequences import Sequences
+    from attention_wavelets.corpora.tokens import TokenContext
+
+    _Cut = tuple[Sequences, TokenContext | None, dict[str, Any]]
 
 __all__ = ["build_corpus", "encode_sequences"]
 
@@ -49,35 +57,33 @@ def build_corpus(config: Mapping[str, Any], out: Path, manifest: Path) -> None:
 def encode_sequences(
     config: Mapping[str, Any], manifest: Mapping[str, Any], documents: Path, out: Path
 ) -> None:
-    """Write the token ids of one model and corpus, one group per condition.
+    """Write what one model is given of a corpus, one group per condition.
 
     Parameters
     ----------
     config
-        The slice: corpus, rules, conditions.
+        The slice: corpus, rules, conditions; what is read, where it is no text.
     manifest
         What fetch_model wrote.
     documents, out
         Parquet file to read, store to write.
     """
     from attention_wavelets.corpora.conditions import apply_condition
-    from attention_wavelets.corpora.sequences import choose_sequences
-    from attention_wavelets.corpora.tokens import (
-        ordinary_tokenizer,
-        special_tokens,
-        token_context,
-    )
-    from attention_wavelets.models.load import load_tokenizer
 
     rules = SequenceRules.model_validate(config["rules"])
     where = f"conf/corpus/{config['corpus']}.yaml"
+    read, given = config.get("read", "tokens"), manifest["facts"]["input"]
+    if read != given["kind"]:
+        raise PipelineError(
+            f"its documents are {_WORDS[read]}, model '{manifest['name']}' reads {given['kind']}",
+            where,
+            "choose a corpus of the other kind for this model",
+        )
     _refuse_too_long(rules.tokens, manifest, where)
-    tokenizer = load_tokenizer(manifest)
-    specials = special_tokens(tokenizer, rules.special_tokens)
-    texts = read_documents(documents)["text"].tolist()
-
-    full = choose_sequences(texts, ordinary_tokenizer(tokenizer), specials, rules)
-    context = token_context(tokenizer)
+    table = read_documents(documents)
+    full, context, attributes = (
+        _of_tokens(table, manifest, rules) if read == "tokens" else _of_media(table, given, rules)
+    )
     conditions = {
         name: apply_condition(full, check_member("condition", values, name), context)
         for name, values in config["conditions"].items()
@@ -90,12 +96,40 @@ def encode_sequences(
         {
             "corpus": config["corpus"],
             "model": manifest["name"],
-            "tokenizer": type(tokenizer).__name__,
             "special_tokens": rules.special_tokens,
-            "prefix": list(specials.prefix),
-            "suffix": list(specials.suffix),
+            **attributes,
         },
     )
+
+
+_WORDS = {"tokens": "texts", "sound": "sounds", "pictures": "pictures"}
+
+
+def _of_tokens(table: pd.DataFrame, manifest: Mapping[str, Any], rules: SequenceRules) -> _Cut:
+    from attention_wavelets.corpora.sequences import choose_sequences
+    from attention_wavelets.corpora.tokens import (
+        ordinary_tokenizer,
+        special_tokens,
+        token_context,
+    )
+    from attention_wavelets.models.load import load_tokenizer
+
+    tokenizer = load_tokenizer(dict(manifest))
+    specials = special_tokens(tokenizer, rules.special_tokens)
+    texts = table["text"].tolist()
+    full = choose_sequences(texts, ordinary_tokenizer(tokenizer), specials, rules)
+    attributes = {
+        "tokenizer": type(tokenizer).__name__,
+        "prefix": list(specials.prefix),
+        "suffix": list(specials.suffix),
+    }
+    return full, token_context(tokenizer), attributes
+
+
+def _of_media(table: pd.DataFrame, given: Mapping[str, Any], rules: SequenceRules) -> _Cut:
+    from attention_wavelets.corpora.media import choose_media
+
+    return choose_media(table["content"].tolist(), given, rules), None, {"input": dict(given)}
 
 
 def _refuse_too_long(tokens: int, manifest: Mapping[str, Any], where: str) -> None:

@@ -244,7 +244,7 @@ def _plan(
         check_rows(shape, probes)
     begins = _begins(probes, tokens, manifest)
     pieces = [
-        _piece(work, manifest, condition, tokens[condition]["ids"], shapes[condition], *item)
+        _piece(work, manifest, condition, _numbers(tokens[condition]), shapes[condition], *item)
         for condition in config["conditions"]
         for item in _items(
             probes, config["probes"], facts.get(condition, {}), begins.get(condition)
@@ -315,6 +315,11 @@ def _refuse_too_long(condition: str, shape: Shape, manifest: Mapping[str, Any]) 
         )
 
 
+def _numbers(tokens: Mapping[str, np.ndarray]) -> np.ndarray:
+    """What the model is given: token ids, or the content of sounds and pictures."""
+    return tokens.get("content", tokens["ids"])
+
+
 _Item = tuple[str, tuple[str, ...], Mapping[str, Any]]
 
 
@@ -339,7 +344,7 @@ def _piece(
     work: Path,
     manifest: Mapping[str, Any],
     condition: str,
-    ids: np.ndarray,
+    numbers: np.ndarray,
     shape: Shape,
     name: str,
     variables: tuple[str, ...],
@@ -352,10 +357,10 @@ def _piece(
             "untrained": manifest["untrained"],
             "dtype": manifest["dtype"],
             "settings": settings,
-            "shape": [*ids.shape, shape.period, shape.repeat],
+            "shape": [*numbers.shape, shape.period, shape.repeat],
         }
     )
-    digest = hashlib.sha256(identity.encode() + np.ascontiguousarray(ids).tobytes())
+    digest = hashlib.sha256(identity.encode() + np.ascontiguousarray(numbers).tobytes())
     key = digest.hexdigest()[:24]
     return _Piece(condition, name, variables, key, work / condition / f"{name}-{key}")
 
@@ -402,8 +407,9 @@ def _compute(
     facts = manifest["facts"]
     refuse_rounded(facts["model_type"], getattr(torch, manifest["dtype"]), manifest["name"])
     model = _load(manifest, device)
-    first = tokens[next(iter(left)).condition]["ids"]
-    path = check_capture(model, first, facts["causal"], facts["layers"])
+    first = _numbers(tokens[next(iter(left)).condition])
+    given = facts["input"]
+    path = check_capture(model, first, facts["causal"], facts["layers"], given)
     if not job.finished and not any(any(piece.shards()) for piece in left):
         # Nothing of earlier runs is left that their notes could be about.
         job.notes.unlink(missing_ok=True)
@@ -429,10 +435,11 @@ def _compute(
         shape = shapes[condition]
         return run_batch(
             model,
-            tokens[condition]["ids"][start:stop],
+            _numbers(tokens[condition])[start:stop],
             {name: probes[name] for name in names if name in probes},
             facts["causal"],
             {name: FACTS[name] for name in names if name not in probes},
+            given=given,
             repeats=(shape.period, shape.repeat),
             places=job.begins[condition][start:stop] if job.begins else None,
             chunk_bytes=plan.chunk_bytes,

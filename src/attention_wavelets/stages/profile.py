@@ -70,6 +70,10 @@ def profile_model(
         {"label": model.resolve().name, "source": source, "tuning": "yours", "licence": "yours"}
     )
     manifest = fetch_model(MODEL, own, None, {})
+    if (read := manifest["facts"]["input"]["kind"]) != "tokens":
+        raise PipelineError(
+            f"it reads {read}, not text", str(model), "make a study of it: docs/adding_a_model.md"
+        )
     with tempfile.TemporaryDirectory(prefix="attention-wavelets-") as name:
         folder = Path(name)
         documents, sequences = folder / "documents.parquet", folder / "sequences.zarr.zip"

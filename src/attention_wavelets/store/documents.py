@@ -23,6 +23,7 @@ SCHEMA = pa.schema(
         ("title", pa.string()),
         ("group", pa.string()),
         ("text", pa.string()),
+        ("content", pa.binary()),
         ("characters", pa.int32()),
         ("language", pa.string()),
         ("source", pa.string()),
@@ -36,9 +37,10 @@ ROWS_PER_GROUP = 128
 def write_documents(path: Path, documents: Iterable[Document], text: Text) -> int:
     """Write documents in the order they come, numbered from 0, and return how many there are.
 
-    One row each: document, title, group (of a drawn series), text, characters (of the text), and
-    from `text` the language, source (its title) and licence. Documents are streamed; the file
-    appears whole or not at all. No document at all is a `PipelineError`.
+    One row each: document, title, group (of a drawn series), text, content (of a sound or a
+    picture, whose text is empty), characters (of the text), and from `text` the language, source
+    (its title) and licence. Documents are streamed; the file appears whole or not at all. No
+    document at all is a `PipelineError`.
     """
     count = 0
     with replacing(path) as partial:
@@ -70,6 +72,7 @@ def _table(batch: list[Document], first: int, text: Text) -> pa.Table:
         "title": [document.title for document in batch],
         "group": [document.group for document in batch],
         "text": [document.text for document in batch],
+        "content": [document.content for document in batch],
         "characters": [len(document.text) for document in batch],
         "language": [text.language] * rows,
         "source": [text.title] * rows,

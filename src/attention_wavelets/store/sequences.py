@@ -22,25 +22,35 @@ _DIMS = {
     "document": ("sequence",),
     "start": ("sequence",),
 }
+_CONTENT = ("sequence", "position", "number")
 
 
 def write_sequences(
     path: Path, conditions: Mapping[str, Sequences], attributes: Mapping[str, Any]
 ) -> None:
-    """Write ids, special-token marks, source positions, documents and starts, atomically."""
-    groups = {
-        name: Group(
+    """Write ids, special-token marks, source positions, documents and starts, atomically.
+
+    Sounds and pictures have `content` too.
+    """
+    groups = {}
+    for name, sequences in conditions.items():
+        dims = dict(_DIMS)
+        if sequences.content is not None:
+            dims["content"] = _CONTENT
+        groups[name] = Group(
             {
-                key: Variable.of(np.asarray(getattr(sequences, key)), dims)
-                for key, dims in _DIMS.items()
+                key: Variable.of(np.asarray(getattr(sequences, key)), axes)
+                for key, axes in dims.items()
             }
         )
-        for name, sequences in conditions.items()
-    }
     write_store(path, groups, attributes)
 
 
 def read_sequences(path: Path, condition: str) -> dict[str, np.ndarray]:
-    """Arrays of one condition: ids, special, source_position (sequence, position), ..."""
+    """Arrays of one condition: ids, special, source_position (sequence, position), ...
+
+    `content` (sequence, position, number) is there of sounds and pictures alone.
+    """
     with open_group(path, condition) as dataset:
-        return {key: np.asarray(dataset[key].values) for key in _DIMS}
+        keys = [*_DIMS, *(["content"] if "content" in dataset else [])]
+        return {key: np.asarray(dataset[key].values) for key in keys}

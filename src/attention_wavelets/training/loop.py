@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from attention_wavelets.attention.extract import token_inputs
+from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.config.schema import Optimiser
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.training import read_state, write_state
