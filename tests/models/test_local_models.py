@@ -51,6 +51,7 @@ def test_manifest_of_a_rotary_model_states_its_architecture(tiny_llama, model_at
         "vocabulary_size": 30,
         "model_type": "llama",
         "architecture": "LlamaModel",
+        "input": {"kind": "tokens"},
         "special_tokens": {"bos": None, "cls": None, "sep": None, "adds": []},
     }
     assert (manifest["tuning"], manifest["untrained"]) == ("instruct", None)

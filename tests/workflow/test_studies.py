@@ -24,6 +24,8 @@ MODELS = {
     "position_encoding": 12,
     "languages": 6,
     "bands": 1,
+    "sound": 4,
+    "pictures": 4,
 }
 # Models trained here: training runs, and kept steps of each.
 TRAINED = {

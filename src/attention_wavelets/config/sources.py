@@ -17,9 +17,15 @@ PUBLISHED = ("reference/*.csv", "reference/__init__.py")
 # Only what decides the content of the output; readers, writers and messages are left out.
 STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "audit_checkpoints": ("models/audit.py",),
-    "fetch_model": ("models/facts.py", "models/fetch.py", "models/files.py"),
+    "fetch_model": (
+        "models/facts.py",
+        "models/fetch.py",
+        "models/files.py",
+        "models/modality.py",
+    ),
     "build_corpus": (
         "corpora/documents.py",
+        "corpora/media.py",
         "corpora/mediawiki.py",
         "corpora/plain.py",
         "corpora/series.py",
@@ -36,6 +42,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "encode_sequences": (
         "corpora/sequences.py",
         "corpora/conditions.py",
+        "corpora/media.py",
         "corpora/tokens.py",
         "stages/corpus.py",
     ),

@@ -69,6 +69,14 @@ class Section:
     applies: Callable[[ReportInput], bool] = lambda _page: True
 
 
+# What the page's words mean where a model reads no tokens.
+_OF_MEDIA = {
+    "sound": "sound: where this page says token, it is a frame of the model.",
+    "pictures": "pictures: where this page says token, it is a patch. Patches are counted row by "
+    "row, so that what lies in one column shows as a period of one row.",
+}
+
+
 def what_was_run(page: ReportInput) -> Markup:
     """Models with their facts, corpora, conditions in words, protocol."""
     context = page.context
@@ -89,6 +97,11 @@ def what_was_run(page: ReportInput) -> Markup:
                 )
                 for name, c in context.get("corpora", {}).items()
             ],
+        ),
+        *(
+            paragraph(f"{name} holds {_OF_MEDIA[c['format']]}")
+            for name, c in context.get("corpora", {}).items()
+            if c.get("format") in _OF_MEDIA
         ),
         Markup("<h3>Conditions: what is done to a sequence first</h3>"),
         terms((n, condition_words(c)) for n, c in context.get("conditions", {}).items()),

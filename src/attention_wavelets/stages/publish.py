@@ -186,7 +186,7 @@ def write_study_report(
 def corpus_facts(corpus: Mapping[str, Any]) -> dict[str, Any]:
     """What the report says of a corpus."""
     text, rules = corpus["text"], corpus["sequences"]
-    kept = ("title", "language", "licence", "licence_url", "source")
+    kept = ("title", "language", "licence", "licence_url", "source", "format")
     return {key: text[key] for key in kept} | {
         "tokens": rules["tokens"],
         "count": rules["count"],

@@ -17,7 +17,9 @@ from attention_wavelets.report.tables import StudyTables
 
 __all__ = ["SERIES_SCALES"]
 
-COLUMNS, HEIGHT = 3, 2.4
+HEIGHT = 2.4
+# Characters of a title beside another; columns at most.
+TITLE, COLUMNS = 26, 4
 # dB beyond which the colour no longer changes.
 LIMIT = 15.0
 
@@ -49,7 +51,13 @@ def _groups(tables: StudyTables) -> list[tuple[str, str]]:
 def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
     """Share over that on shuffled series, by frequency; known periods are marked."""
     parts = _parts(tables)
-    figure, panels = grid(settings, max(1, len(parts)), COLUMNS, HEIGHT, extra=0.9, share=False)
+    # Who reads, side by side; the series themselves stand alone above.
+    columns = min(max(len({name for name, _ in readers(tables)}), 2), COLUMNS)
+    count = columns + len(parts) - 1 if len(parts) > 1 else 1
+    figure, panels = grid(settings, count, columns, HEIGHT, extra=0.9, share=False)
+    for spare in panels[1:columns]:
+        spare.remove()
+    panels = [panels[0], *panels[columns:]]
     if not parts:
         barren(panels[0])
         return figure
@@ -57,7 +65,7 @@ def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
     norm = TwoSlopeNorm(0, -LIMIT, LIMIT)
     image = None
     for place, (axes, (title, rows)) in enumerate(zip(panels, parts, strict=True)):
-        axes.set_title(wrapped(title, 32), size="small")
+        axes.set_title(wrapped(title, TITLE), size="small")
         if rows["excess"].isna().all():
             barren(axes)
             continue
@@ -70,11 +78,11 @@ def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
         axes.set_xscale("log")
         axes.set_xlim(1 / 256, 0.5)
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        first = place % COLUMNS == 0
+        first = place == 0 or (place - 1) % columns == 0
         names = [group or corpus for corpus, group in groups] if first else []
         axes.set_yticks(range(len(groups)), names or [""] * len(groups), size="x-small")
         axes.set_ylabel("series" if first else "")
-        if place + COLUMNS >= len(parts):
+        if place + columns >= len(parts):
             axes.set_xlabel("frequency\n(cycles a sample)")
     if image is not None:
         label = "share over shuffled series (dB)"
