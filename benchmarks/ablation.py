@@ -60,6 +60,8 @@ def changes(model: Any, ids: np.ndarray) -> Mapping[str, Callable[[], Any]]:
             for how in ("zero", "mean", "resample")
         },
         "rotary pairs of a band": partial(_at_rest, model, ids),
+        # What it costs to have rows at all, which the plain pass does not make.
+        "rows, as they are": partial(sequence_losses, model, ids, rows=lambda r: r.probabilities),
         **{
             f"rows, {method}": partial(sequence_losses, model, ids, rows=band_edit(*BAND, method))
             for method in ("band", "random_band", "random_phase")

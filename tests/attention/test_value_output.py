@@ -7,8 +7,9 @@ import pytest
 import torch
 import transformers as tf
 
-from attention_wavelets.attention.extract import reduce_attention, run_batch, token_inputs
+from attention_wavelets.attention.extract import reduce_attention, run_batch
 from attention_wavelets.attention.facts import FACTS
+from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.attention.value_output import (
     DIRECTIONS,
     LAYOUTS,

@@ -16,6 +16,7 @@ from attention_wavelets.causal.losses import (
     sequence_losses,
 )
 from attention_wavelets.errors import PipelineError
+from attention_wavelets.resources.memory import CHUNK_BYTES
 from helpers.families import FAMILIES, HOOKED, VOCABULARY, build
 
 IDS = np.random.default_rng(0).integers(8, VOCABULARY, (3, 24))
@@ -120,8 +121,29 @@ def test_a_band_of_all_rows_is_changed_as_row_by_row(method):
         assert not row[..., query + 1 :].any()
         torch.testing.assert_close(row.sum(-1), before[:, :, query].sum(-1))
     assert not torch.allclose(before[:, :, 20], after[:, :, 20], atol=1e-3)
+    if method == "band":
+        for query in (20, 23):
+            seen_keys = before[0, 1, query, : query + 1].numpy()
+            spectrum = np.fft.rfft(seen_keys)
+            share = np.arange(len(spectrum)) * 2 / (query + 1)
+            spectrum[(share >= 0.25) & (share < 0.75)] = 0
+            expected = np.fft.irfft(spectrum, n=query + 1).clip(min=0)
+            expected *= seen_keys.sum() / expected.sum()
+            np.testing.assert_allclose(after[0, 1, query, : query + 1], expected, atol=1e-6)
     # Afterwards the model is as it was.
     np.testing.assert_allclose(sequence_losses(model, IDS), by_hand(model), rtol=2e-5)
+
+
+@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+def test_changed_rows_do_not_depend_on_chunks(method, monkeypatch):
+    """Of blocks of rows, whole ones and parts: the draws belong to the row."""
+    model = build("llama")
+    ids = np.random.default_rng(1).integers(8, VOCABULARY, (2, 75))
+    whole = sequence_losses(model, ids, rows=band_edit(0.2, 0.8, method))
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 4 * 2 * 4 * 75 * 20)
+    parts = sequence_losses(model, ids, rows=band_edit(0.2, 0.8, method))
+    np.testing.assert_allclose(parts, whole, rtol=1e-5)
+    assert np.abs(whole - sequence_losses(model, ids)).max() > 1e-4
 
 
 def test_pairs_that_do_not_rotate_are_a_model_without_those_frequencies():

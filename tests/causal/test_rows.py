@@ -6,83 +6,141 @@ import numpy as np
 import pytest
 import torch
 
-from attention_wavelets.causal.rows import band_of, edit_row, removed_share
+from attention_wavelets.causal import rows as module
+from attention_wavelets.causal.rows import Bases, Basis, edit_rows
 
 COUNTS = [2, 3, 16, 31, 64]
+METHODS = ["band", "random_band", "random_phase"]
 
 
-def rows(count: int) -> torch.Tensor:
-    """Rows far from 0, so that nothing has to be cut off."""
-    drawn = torch.from_numpy(np.random.default_rng(0).dirichlet(np.full(count, 200.0), (3, 4)))
-    return drawn.double()
+def ragged(counts: list[int], spread: float = 200.0, number: int = 12) -> torch.Tensor:
+    """Rows of several lengths, (R, number, K); with the default far from 0: nothing is cut off."""
+    random = np.random.default_rng(0)
+    found = np.zeros((len(counts), number, max(counts)))
+    for row, count in zip(found, counts, strict=True):
+        row[:, :count] = random.dirichlet(np.full(count, spread), number)
+    return torch.from_numpy(found)
 
 
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(1)
+def inside(count: int, low: float, high: float) -> np.ndarray:
+    """Which bins of numpy's transform are in the band."""
+    share = np.arange(count // 2 + 1) * 2 / count
+    return (share > 0) & (share >= low) & ((share < high) | ((high >= 1) & (share >= 1)))
 
 
-def energies(values: torch.Tensor) -> torch.Tensor:
-    return torch.fft.fft(values).abs().square()
-
-
-@pytest.mark.parametrize("count", COUNTS)
-def test_bands_share_the_bins_among_them_and_never_take_the_mean(count):
-    bands = [band_of(count, *edges) for edges in ((0, 0.25), (0.25, 0.75), (0.75, 1))]
-    together = torch.stack(bands).sum(0)
-    assert together[0] == 0
-    assert (together[1:] == 1).all()
-
-
-@pytest.mark.parametrize("count", COUNTS)
-@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
-def test_an_empty_band_changes_no_number(count, method):
-    before = rows(count)
-    assert edit_row(before, band_of(count, 0.5, 0.5), method, generator()) is before
-
-
-@pytest.mark.parametrize("count", [16, 31, 64])
-def test_a_band_is_gone_and_the_rest_is_as_it_was(count):
-    before = rows(count)
-    band = band_of(count, 0.25, 0.75)
-    after = edit_row(before, band, "band")
-    torch.testing.assert_close(removed_share(before, after, band), torch.ones(3, 4).double())
-    kept = ~band
-    one, two = (torch.fft.rfft(x)[..., kept] for x in (before, after))
-    torch.testing.assert_close(one, two)
-
-
-@pytest.mark.parametrize("count", [16, 31, 64])
-def test_the_control_takes_as_much_energy_from_elsewhere(count):
-    before = rows(count)
-    band = band_of(count, 0.1, 0.3)
-    taken, control = (
-        before - edit_row(before, band, method, generator()) for method in ("band", "random_band")
+def changed(counts: list[int], low: float, high: float, method: str, **given) -> tuple:
+    """Rows before and after, one pair of numpy arrays (number, count) of each length."""
+    before = ragged(counts, **given)
+    basis = Basis.of(counts, low, high, method == "random_band")
+    generator = torch.Generator().manual_seed(1)
+    drawn = torch.rand(*before.shape[:2], basis.inside.shape[1], generator=generator)
+    after = edit_rows(before, basis, method, drawn.double())
+    for count, row in zip(counts, after, strict=True):
+        assert not row[:, count:].any()
+    return tuple(
+        [row[:, :count].numpy() for count, row in zip(counts, part, strict=True)]
+        for part in (before, after)
     )
-    # Where the band has most of the energy, all others have is taken.
-    asked, there = energies(taken).sum(-1), energies(before)[..., 1:].sum(-1)
-    expected = torch.minimum(asked, there - asked)
-    assert (expected == asked).float().mean() > 0.9
-    torch.testing.assert_close(energies(control).sum(-1), expected)
-    assert float(torch.fft.rfft(control)[..., band].abs().max()) < 1e-12
 
 
-@pytest.mark.parametrize("count", [16, 31, 64])
-def test_other_phases_keep_the_spectrum(count):
-    before = rows(count)
-    after = edit_row(before, band_of(count, 0, 1), "random_phase", generator())
-    torch.testing.assert_close(energies(after), energies(before))
-    assert not torch.allclose(after, before, atol=1e-4)
+@pytest.mark.parametrize("edges", [(0, 0.25), (0.25, 0.75), (0.75, 1), (0, 1)])
+def test_waves_are_orthonormal_and_those_of_the_band(edges):
+    basis = Basis.of(COUNTS, *edges, everything=False)
+    for row, count in enumerate(COUNTS):
+        waves = basis.waves[row].double()
+        assert not waves[count:].any()
+        used = waves[:, waves.abs().sum(0) > 0]
+        bins = inside(count, *edges)
+        sines = bins & (np.arange(len(bins)) * 2 < count)
+        assert used.shape[1] == bins.sum() + sines.sum()
+        one = torch.eye(used.shape[1], dtype=torch.float64)
+        torch.testing.assert_close(used.T @ used, one, atol=1e-6, rtol=0)
+        spectrum = np.abs(np.fft.rfft(used[:count].numpy(), axis=0))
+        assert spectrum[~bins].max(initial=0) < 1e-5
 
 
-@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+@pytest.mark.parametrize("count", COUNTS)
+def test_bands_share_the_frequencies_among_them(count):
+    edges = ((0, 0.25), (0.25, 0.75), (0.75, 1))
+    bands = [Basis.of([count], *band, True).inside for band in edges]
+    assert (torch.stack(bands).sum(0) == 1).all()
+    assert bands[0].shape == (1, count // 2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_empty_band_changes_no_number(method):
+    before = ragged(COUNTS)
+    basis = Basis.of(COUNTS, 0.5, 0.5, method == "random_band")
+    assert edit_rows(before, basis, method) is before
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_rows_without_a_frequency_in_the_band_stay_as_they_are(method):
+    before, after = changed(COUNTS, 0.1, 0.3, method)
+    untouched = [not inside(count, 0.1, 0.3).any() for count in COUNTS]
+    assert untouched == [True, True, False, False, False]
+    for same, one, two in zip(untouched, before, after, strict=True):
+        assert np.array_equal(one, two) is same
+
+
+def test_a_band_is_gone_and_the_rest_is_as_it_was():
+    for one, two in zip(*changed(COUNTS, 0.25, 0.75, "band"), strict=True):
+        spectrum = np.fft.rfft(one)
+        spectrum[:, inside(one.shape[1], 0.25, 0.75)] = 0
+        expected = np.fft.irfft(spectrum, n=one.shape[1])
+        np.testing.assert_allclose(two, expected, atol=1e-7)
+
+
+def test_the_control_takes_as_much_energy_from_elsewhere():
+    counts = [16, 31, 64]
+    before, taken = changed(counts, 0.1, 0.3, "band")
+    _, control = changed(counts, 0.1, 0.3, "random_band")
+    for one, two, other in zip(before, taken, control, strict=True):
+        asked, given = (np.square(one - x).sum(-1) for x in (two, other))
+        there = np.square(one - one.mean(-1, keepdims=True)).sum(-1)
+        # Where the band has most of the energy, all others have is taken.
+        expected = np.minimum(asked, there - asked)
+        assert (expected == asked).mean() > 0.9
+        np.testing.assert_allclose(given, expected, rtol=1e-4)
+        within = np.fft.rfft(one - other)[:, inside(one.shape[1], 0.1, 0.3)]
+        assert np.abs(within).max() < 1e-7
+
+
+def test_other_phases_keep_the_spectrum():
+    for one, two in zip(*changed([16, 31, 64], 0, 1, "random_phase"), strict=True):
+        np.testing.assert_allclose(
+            *(np.abs(np.fft.rfft(x)) for x in (two, one)), rtol=1e-3, atol=1e-6
+        )
+        assert np.abs(two - one).max() > 1e-3
+
+
+@pytest.mark.parametrize("method", METHODS)
 def test_what_comes_out_is_attention(method):
-    """Of peaked rows much is cut off; mass stays, and what was really taken is said."""
-    before = torch.from_numpy(np.random.default_rng(0).dirichlet(np.full(64, 0.05), (3, 4)))
-    band = band_of(64, 0.25, 0.75)
-    after = edit_row(before, band, method, generator())
-    assert (after >= 0).all()
-    torch.testing.assert_close(after.sum(-1), before.sum(-1))
-    if method == "band":
-        share = removed_share(before, after, band)
-        assert (share < 0.999).any()
-        assert (share > 0.2).all()
+    """Of peaked rows much is cut off; mass stays, and some of the removed power comes back."""
+    before, after = changed([40, 64], 0.25, 0.75, method, spread=0.05)
+    for one, two in zip(before, after, strict=True):
+        assert (two >= 0).all()
+        np.testing.assert_allclose(two.sum(-1), one.sum(-1), rtol=1e-5)
+        if method == "band":
+            kept = inside(one.shape[1], 0.25, 0.75)
+            old, new = (np.square(np.abs(np.fft.rfft(x)))[:, kept].sum(-1) for x in (one, two))
+            assert (new > 0.001 * old).any()
+            assert (new < 0.8 * old).all()
+
+
+def test_random_methods_need_random_numbers():
+    with pytest.raises(ValueError, match="random_phase needs random numbers"):
+        edit_rows(ragged([8, 9]), Basis.of([8, 9], 0, 1, False), "random_phase")
+
+
+def test_bases_are_kept_as_far_as_there_is_room(monkeypatch):
+    bases = Bases(0.25, 0.75, "band")
+    device = torch.device("cpu")
+    first = bases.of(range(1, 33), device)
+    assert bases.of(range(1, 33), device) is first
+    monkeypatch.setattr(module, "BASES_BYTES", first.waves.nbytes)
+    second = bases.of(range(33, 65), device)
+    assert bases.of(range(33, 65), device) is second
+    again = bases.of(range(1, 33), device)
+    assert again is not first
+    assert torch.equal(again.waves, first.waves)

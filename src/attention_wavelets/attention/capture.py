@@ -129,11 +129,13 @@ def captured_attention(
             "run the model inside torch.inference_mode() or torch.no_grad()",
         )
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    output: Tensor | None = None
-    if attention_mask.plain and softcap is None and position_bias is None and s_aux is None:
-        output = _fused(query, key, value, scale, is_causal=attention_mask.plain == "causal")
-    if _capture is None and _edits is None and output is not None:
-        return output.transpose(1, 2).contiguous(), None
+    whole = attention_mask.plain and softcap is None and position_bias is None and s_aux is None
+
+    def fused() -> Tensor:
+        return _fused(query, key, value, scale, is_causal=attention_mask.plain == "causal")
+
+    if _capture is None and _edits is None and whole:
+        return fused().transpose(1, 2).contiguous(), None
     call = Call(
         module,
         batch=query.shape[0],
@@ -148,37 +150,46 @@ def captured_attention(
         mask=attention_mask,
     )
     special = _Special(softcap, position_bias, s_aux)
-    parts: list[Tensor] = []
-    for start, stop in _chunks(call):
-        rows = _rows(call, start, stop, special)
-        if output is None:
-            parts.append(_layer_output(call, rows, special))
-        if _capture is not None:
-            _capture.observer(rows)
-    if output is None:
-        output = torch.cat(parts, dim=2)
-    if _edits is not None:
-        output = _edited(call, output, special, _edits)
+    edit = None if _edits is None else _edits.rows
+    # Rows are computed only where somebody looks at them, changes them, or needs them as output.
+    by_rows = edit is not None or not whole
+    parts: list[Tensor | None] = []
+    if by_rows or _capture is not None:
+        for start, stop in _chunks(call):
+            rows = _rows(call, start, stop, special)
+            changed = None if edit is None else edit(rows)
+            if changed is not None:
+                parts.append(_weighted(call, changed))
+            elif by_rows:
+                parts.append(None if whole else _layer_output(call, rows, special))
+            if _capture is not None:
+                _capture.observer(rows)
+    output = _joined(parts, _chunks(call), fused) if by_rows else fused()
+    if _edits is not None and _edits.outputs is not None:
+        found = _edits.outputs(call.module, output)
+        output = output if found is None else found
     return output.transpose(1, 2).contiguous(), None
 
 
-def _edited(call: Call, output: Tensor, special: _Special, edits: _Edits) -> Tensor:
-    """The output with what was changed; rows that are left keep the numbers of the fused kernel."""
+def _joined(
+    parts: Sequence[Tensor | None], chunks: Iterator[tuple[int, int]], fused: Callable[[], Tensor]
+) -> Tensor:
+    """Outputs of all chunks; those that were left have the numbers of the fused kernel."""
+    if any(part is None for part in parts):
+        whole = fused()
+        found = [
+            whole[:, :, start:stop] if part is None else part
+            for part, (start, stop) in zip(parts, chunks, strict=True)
+        ]
+        return torch.cat(found, dim=2)
+    return torch.cat([part for part in parts if part is not None], dim=2)
+
+
+def _weighted(call: Call, probabilities: Tensor) -> Tensor:
+    """Values weighted by rows of probabilities, (batch, head, R, size)."""
     assert call.value is not None
-    if edits.rows is not None:
-        parts = []
-        for start, stop in _chunks(call):
-            rows = _rows(call, start, stop, special)
-            changed = edits.rows(rows)
-            if changed is None:
-                parts.append(output[:, :, start:stop])
-                continue
-            value = call.value[:, :, : changed.shape[3]]
-            weights = call.grouped(changed.to(value.dtype))
-            parts.append(call.per_head(torch.matmul(weights, value)))
-        output = torch.cat(parts, dim=2)
-    changed = None if edits.outputs is None else edits.outputs(call.module, output)
-    return output if changed is None else changed
+    value = call.value[:, :, : probabilities.shape[3]]
+    return call.per_head(torch.matmul(call.grouped(probabilities.to(value.dtype)), value))
 
 
 @dataclass(frozen=True)
@@ -289,17 +300,15 @@ def _layer_output(call: Call, rows: Rows, special: _Special) -> Tensor:
     assert call.query is not None
     assert call.key is not None
     assert call.value is not None
-    keys = rows.probabilities.shape[3]
-    value = call.value[:, :, :keys]
     if special.softcap is not None or special.sinks is not None:
-        weights = call.grouped(rows.probabilities.to(value.dtype))
-        return call.per_head(torch.matmul(weights, value))
+        return _weighted(call, rows.probabilities)
+    keys = rows.probabilities.shape[3]
     mask: Tensor | None = rows.allowed
     if special.bias is not None:
         bias = special.bias[:, :, rows.start : rows.stop, :keys]
         mask = bias if mask is None else bias.masked_fill(~mask, torch.finfo(bias.dtype).min)
     query, key = call.query[:, :, rows.start : rows.stop], call.key[:, :, :keys]
-    return _fused(query, key, value, call.scale, attn_mask=mask)
+    return _fused(query, key, call.value[:, :, :keys], call.scale, attn_mask=mask)
 
 
 AttentionInterface.register(BACKEND, captured_attention)

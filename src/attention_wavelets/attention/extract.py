@@ -174,7 +174,7 @@ def run_batch(
     for key in probes:
         totals = _stack(made["probe", key].finalize() for made in found.values())
         signals[key], mass[key] = _normalised(totals)
-    numbers: dict[str, np.ndarray] = {}
+    values: dict[str, np.ndarray] = {}
     for key, spec in facts.items():
         if spec.weights is None:
             layers = [made["fact", key].finalize() for made in found.values()]
@@ -184,8 +184,8 @@ def run_batch(
                     known[key, name] = spec.weights(model, name, heads[name])
             layers = [_for_each_sequence(known[key, name], len(numbers)) for name in found]
         for number in spec.variables:
-            numbers[number] = _stack(layer[number] for layer in layers).astype(np.float32)
-    return Batch(signals, mass, numbers)
+            values[number] = _stack(layer[number] for layer in layers).astype(np.float32)
+    return Batch(signals, mass, values)
 
 
 def _for_each_sequence(numbers: Mapping[str, Tensor], count: int) -> dict[str, Tensor]:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
 from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.attention.rows import Rows
-from attention_wavelets.causal.rows import Method, band_of, edit_row
+from attention_wavelets.causal.rows import BLOCK, Bases, Method, edit_rows
 
 __all__ = [
     "Replacement",
@@ -132,30 +132,53 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
     low, high
         Shares of the Nyquist frequency. An empty band changes nothing.
     method, seed
-        As for `edit_row`.
+        As for `edit_rows`; draws are the same in every layer.
     """
+
+    bases = Bases(low, high, method)
 
     def edit(rows: Rows) -> Tensor | None:
         if not low < high:
             return None
-        changed = rows.probabilities.clone()
-        for row in range(changed.shape[2]):
-            query = rows.start + row
-            count = query + 1 if rows.call.causal else changed.shape[3]
-            band = band_of(count, low, high)
-            if bool(band.any()):
-                generator = torch.Generator().manual_seed(_drawn(seed, query))
-                seen = changed[:, :, row, :count]
-                changed[:, :, row, :count] = edit_row(seen, band, method, generator)
-        return changed
+        # (row, sequence and head, key): blocks of rows are transformed together.
+        given = rows.probabilities.flatten(0, 1).transpose(0, 1)
+        parts = [_edited(rows, given, first, bases, method, seed) for first in _blocks(rows)]
+        changed = torch.cat(parts).transpose(0, 1)
+        return changed.reshape(rows.probabilities.shape)
 
     return edit
 
 
+def _blocks(rows: Rows) -> Iterator[int]:
+    """First queries of the blocks that a chunk has rows of, the same whatever the chunks are."""
+    return iter(range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK))
+
+
+def _edited(
+    rows: Rows, given: Tensor, first: int, bases: Bases, method: Method, seed: int
+) -> Tensor:
+    """The rows of one block that are in the chunk, (row, sequence and head, key)."""
+    keys = given.shape[2]
+    start, stop = max(first, rows.start), min(first + BLOCK, rows.stop)
+    counts = range(first + 1, first + BLOCK + 1) if rows.call.causal else (keys,) * BLOCK
+    whole = bases.of(counts, given.device)
+    most = min(counts[-1], keys)
+    mine = given[start - rows.start : stop - rows.start]
+    drawn = None
+    if method != "band":
+        generator = torch.Generator().manual_seed(_drawn(seed, first))
+        size = (BLOCK, given.shape[1], whole.inside.shape[1])
+        drawn = torch.rand(size, generator=generator)[start - first : stop - first]
+        drawn = drawn.to(given.device)
+    basis = whole.part(start - first, stop - first, most)
+    changed = edit_rows(mine[..., :most], basis, method, drawn)
+    return functional.pad(changed, (0, keys - most))
+
+
 @lru_cache(maxsize=65536)
-def _drawn(seed: int, query: int) -> int:
-    """Seed of one row's draws, apart from those of other rows and other uses of a seed."""
-    sequence = np.random.SeedSequence([seed, _ROWS_STREAM, query])
+def _drawn(seed: int, first: int) -> int:
+    """Seed of one block's draws, apart from those of other blocks and other uses of a seed."""
+    sequence = np.random.SeedSequence([seed, _ROWS_STREAM, first])
     return int(sequence.generate_state(1, np.uint64)[0])
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from attention_wavelets.config.evidence import null_cells
 from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe
 from attention_wavelets.resources.memory import (
+    BASES_BYTES,
     MIB,
     extraction_bytes,
     gpu_bytes,
@@ -167,10 +168,11 @@ class Needs:
         asked = self.experiment.study.causal
         assert asked is not None, "asked for by the rule of a study that has it"
         heads = 2 * 3 * len(asked.shares) * len(asked.replacements) * (1 + asked.draws)
-        # Rows of a band are filtered one query after the other, which takes ten times as long.
-        passes = heads + 10 * 3 * (1 + 2 * asked.draws) + 4
+        # Filtering rows takes up to five times as long as the rest of a small model.
+        passes = heads + 5 * 3 * (1 + 2 * asked.draws) + 4
         times = math.ceil(passes / 2 / max(1, len(self._conditions(corpus))))
         found = self.extraction(model, corpus, threads, times=times)
+        found = replace(found, mem_mb=found.mem_mb + BASES_BYTES // MIB)
         if sizes_of(self.experiment, model, self.facts) is None:
             return replace(found, runtime=found.runtime * times // _SPARE)
         return found
