@@ -21,8 +21,8 @@ from attention_wavelets.config.compose import compose
 from attention_wavelets.training.architectures import build
 from training import best
 
-# Sequences of a pass, tokens of each, share of the heads that are knocked out.
-SEQUENCES, TOKENS, SHARE = 4, 256, 0.1
+# Tokens of a pass, of a sequence, and of a long one; share of the heads that are knocked out.
+PASS, TOKENS, LONG, SHARE = 1024, 256, 1024, 0.1
 BAND = (0.25, 0.75)
 
 
@@ -30,21 +30,26 @@ def main() -> None:
     built = models()
     torch.set_num_threads(1)
     print("model, condition, seconds of a pass / of the plain pass")
-    for name, model in built.items():
-        ids = np.random.default_rng(0).integers(3, 1000, (SEQUENCES, TOKENS))
+    for name, (model, tokens) in built.items():
+        ids = np.random.default_rng(0).integers(3, 1000, (PASS // tokens, tokens))
         conditions = {"plain": partial(sequence_losses, model, ids), **changes(model, ids)}
         seconds = dict(zip(conditions, best(*conditions.values()), strict=True))
         for condition, found in seconds.items():
             print(f"{name}, {condition}, {found / seconds['plain']:.2f}", flush=True)
 
 
-def models() -> dict[str, Any]:
-    """The largest of the ladder, and the sizes of SmolLM2-135M; the weights do not matter here."""
+def models() -> dict[str, tuple[Any, int]]:
+    """The largest of the ladder, and the sizes of SmolLM2-135M, with tokens of a sequence.
+
+    The weights do not matter here.
+    """
     experiment = compose(["study=ladder"])
     source = next(m.source for n, m in experiment.model.items() if n.startswith("ladder-rope-128"))
+    large = bench.build()
     return {
-        "ladder-rope-128": build(source, 0, 1024, TOKENS).eval(),
-        "sizes of smollm2-135m": bench.build(),
+        "ladder-rope-128": (build(source, 0, 1024, TOKENS).eval(), TOKENS),
+        "sizes of smollm2-135m": (large, TOKENS),
+        f"sizes of smollm2-135m, {LONG} tokens": (large, LONG),
     }
 
 

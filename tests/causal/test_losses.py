@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -144,6 +146,15 @@ def test_changed_rows_do_not_depend_on_chunks(method, monkeypatch):
     parts = sequence_losses(model, ids, rows=band_edit(0.2, 0.8, method))
     np.testing.assert_allclose(parts, whole, rtol=1e-5)
     assert np.abs(whole - sequence_losses(model, ids)).max() > 1e-4
+
+
+@pytest.mark.parametrize("method", ["random_band", "random_phase"])
+def test_draws_of_a_sequence_do_not_depend_on_the_others(method):
+    model = build("llama")
+    edit = partial(band_edit, 0.2, 0.8, method)
+    three, two = (sequence_losses(model, ids, rows=edit()) for ids in (IDS, IDS[:2]))
+    np.testing.assert_allclose(three[:2], two, rtol=1e-5)
+    assert np.abs(two - sequence_losses(model, IDS[:2], rows=edit(seed=1))).max() > 1e-4
 
 
 def test_pairs_that_do_not_rotate_are_a_model_without_those_frequencies():

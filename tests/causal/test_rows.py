@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from attention_wavelets.causal import rows as module
-from attention_wavelets.causal.rows import Bases, Basis, edit_rows
+from attention_wavelets.causal.rows import Waves, edit_rows
 
 COUNTS = [2, 3, 16, 31, 64]
 METHODS = ["band", "random_band", "random_phase"]
@@ -31,10 +31,10 @@ def inside(count: int, low: float, high: float) -> np.ndarray:
 def changed(counts: list[int], low: float, high: float, method: str, **given) -> tuple:
     """Rows before and after, one pair of numpy arrays (number, count) of each length."""
     before = ragged(counts, **given)
-    basis = Basis.of(counts, low, high, method == "random_band")
+    waves = Waves.of(counts, low, high, method == "random_band")
     generator = torch.Generator().manual_seed(1)
-    drawn = torch.rand(*before.shape[:2], basis.inside.shape[1], generator=generator)
-    after = edit_rows(before, basis, method, drawn.double())
+    drawn = torch.rand(*before.shape[:2], len(waves.bins), generator=generator)
+    after = edit_rows(before, waves, method, drawn.double())
     for count, row in zip(counts, after, strict=True):
         assert not row[:, count:].any()
     return tuple(
@@ -45,9 +45,10 @@ def changed(counts: list[int], low: float, high: float, method: str, **given) ->
 
 @pytest.mark.parametrize("edges", [(0, 0.25), (0.25, 0.75), (0.75, 1), (0, 1)])
 def test_waves_are_orthonormal_and_those_of_the_band(edges):
-    basis = Basis.of(COUNTS, *edges, everything=False)
+    found = Waves.of(COUNTS, *edges, everything=False)
+    assert found.matrices is not None
     for row, count in enumerate(COUNTS):
-        waves = basis.waves[row].double()
+        waves = found.matrices[row].double()
         assert not waves[count:].any()
         used = waves[:, waves.abs().sum(0) > 0]
         bins = inside(count, *edges)
@@ -62,7 +63,7 @@ def test_waves_are_orthonormal_and_those_of_the_band(edges):
 @pytest.mark.parametrize("count", COUNTS)
 def test_bands_share_the_frequencies_among_them(count):
     edges = ((0, 0.25), (0.25, 0.75), (0.75, 1))
-    bands = [Basis.of([count], *band, True).inside for band in edges]
+    bands = [Waves.of([count], *band, True).inside for band in edges]
     assert (torch.stack(bands).sum(0) == 1).all()
     assert bands[0].shape == (1, count // 2)
 
@@ -70,8 +71,8 @@ def test_bands_share_the_frequencies_among_them(count):
 @pytest.mark.parametrize("method", METHODS)
 def test_an_empty_band_changes_no_number(method):
     before = ragged(COUNTS)
-    basis = Basis.of(COUNTS, 0.5, 0.5, method == "random_band")
-    assert edit_rows(before, basis, method) is before
+    waves = Waves.of(COUNTS, 0.5, 0.5, method == "random_band")
+    assert edit_rows(before, waves, method) is before
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -130,17 +131,31 @@ def test_what_comes_out_is_attention(method):
 
 def test_random_methods_need_random_numbers():
     with pytest.raises(ValueError, match="random_phase needs random numbers"):
-        edit_rows(ragged([8, 9]), Basis.of([8, 9], 0, 1, False), "random_phase")
+        edit_rows(ragged([8, 9]), Waves.of([8, 9], 0, 1, False), "random_phase")
 
 
-def test_bases_are_kept_as_far_as_there_is_room(monkeypatch):
-    bases = Bases(0.25, 0.75, "band")
-    device = torch.device("cpu")
-    first = bases.of(range(1, 33), device)
-    assert bases.of(range(1, 33), device) is first
-    monkeypatch.setattr(module, "BASES_BYTES", first.waves.nbytes)
-    second = bases.of(range(33, 65), device)
-    assert bases.of(range(33, 65), device) is second
-    again = bases.of(range(1, 33), device)
-    assert again is not first
-    assert torch.equal(again.waves, first.waves)
+@pytest.mark.parametrize("edges", [(0, 0.25), (0.25, 0.75), (0.75, 1), (0, 1)])
+@pytest.mark.parametrize("everything", [True, False])
+def test_long_rows_have_the_same_transform(monkeypatch, edges, everything):
+    """By a fast transform of each row, what matrices give."""
+    counts = list(range(2, 34))
+    rows = ragged(counts)
+    short = Waves.of(counts, *edges, everything)
+    monkeypatch.setattr(module, "LONGEST", 0)
+    long = Waves.of(counts, *edges, everything)
+    assert short.matrices is not None
+    assert long.matrices is None
+    one, two = (waves.transformed(rows) for waves in (short, long))
+    torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    random = torch.from_numpy(np.random.default_rng(0).standard_normal(one.shape))
+    random *= (short.matrices.abs().sum(1) > 0)[:, None]
+    one, two = (waves.added(rows, random) for waves in (short, long))
+    torch.testing.assert_close(one, two, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_long_rows_are_changed_alike(monkeypatch, method):
+    short = changed(COUNTS, 0.2, 0.7, method)[1]
+    monkeypatch.setattr(module, "LONGEST", 0)
+    for one, two in zip(short, changed(COUNTS, 0.2, 0.7, method)[1], strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-6)

@@ -49,15 +49,15 @@ def lag_axis(shape: Shape) -> np.ndarray:
 
 
 def _lags(shape: Shape) -> range:
-    count = shape.queries // 2
+    count = (shape.queries - shape.skip) // 2
     return range(count) if shape.causal else range(-(count // 2), count - count // 2)
 
 
 def lag_queries(shape: Shape) -> range:
     """Queries that see every lag of `lag_axis`."""
-    half = shape.queries // 2
-    edge = half // 2
-    return range(half, shape.queries) if shape.causal else range(edge, shape.queries - half + edge)
+    half = (shape.queries - shape.skip) // 2
+    first = shape.skip + (half if shape.causal else half // 2)
+    return range(first, shape.queries if shape.causal else shape.queries - half + half // 2)
 
 
 def lag_rows(matrix: Tensor, start: int, shape: Shape) -> Tensor | None:
@@ -79,7 +79,8 @@ class Lag(Sum):
     """Mean over queries of A[q, q - lag]; all lags are seen by the same queries.
 
     Causal models: lags 0 ... M-1 and queries M ... N-1, M = floor(N/2), so key 0, where a sink
-    sits, never enters. Bidirectional models: lags -M/2 ... M/2-1 and the middle queries.
+    sits, never enters. Bidirectional models: lags -M/2 ... M/2-1 and the middle queries. Positions
+    that `Shape.skip` leaves out are neither queries nor keys.
     """
 
     def update(self, rows: Rows) -> None:

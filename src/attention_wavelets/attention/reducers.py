@@ -26,6 +26,9 @@ class Shape:
         Of a sequence that repeats itself: how many tokens later; else 0.
     repeat
         First query of the second copy.
+    skip
+        Positions in front that are no part of the sequence ([CLS] and registers of pictures), which
+        probes by lag leave out.
     places
         (sequence, position), the character of the text at which each token begins, -1 of tokens
         that are none of the text. None where a token counts as a character.
@@ -36,6 +39,7 @@ class Shape:
     causal: bool
     period: int = 0
     repeat: int = 0
+    skip: int = 0
     places: Tensor | None = field(default=None, compare=False)
 
     @classmethod

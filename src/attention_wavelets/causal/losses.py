@@ -16,7 +16,7 @@ from torch.nn import functional
 from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
 from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.attention.rows import Rows
-from attention_wavelets.causal.rows import BLOCK, Bases, Method, edit_rows
+from attention_wavelets.causal.rows import BLOCK, Method, Waves, edit_rows
 
 __all__ = [
     "Replacement",
@@ -135,44 +135,43 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
         As for `edit_rows`; draws are the same in every layer.
     """
 
-    bases = Bases(low, high, method)
+    known: dict[int, Waves] = {}
 
     def edit(rows: Rows) -> Tensor | None:
         if not low < high:
             return None
         # (row, sequence and head, key): blocks of rows are transformed together.
         given = rows.probabilities.flatten(0, 1).transpose(0, 1)
-        parts = [_edited(rows, given, first, bases, method, seed) for first in _blocks(rows)]
-        changed = torch.cat(parts).transpose(0, 1)
-        return changed.reshape(rows.probabilities.shape)
+        parts = []
+        for first in range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK):
+            if first not in known:
+                # Of the whole block, so that a row has the same draws whatever the chunks are.
+                counts = [min(first + row + 1, rows.call.keys) for row in range(BLOCK)]
+                counts = counts if rows.call.causal else [rows.call.keys] * BLOCK
+                waves = Waves.of(counts, low, high, method == "random_band")
+                known[first] = waves.to(given.device)
+            parts.append(_edited(rows, given, first, known[first], method, seed))
+        return torch.cat(parts).transpose(0, 1).reshape(rows.probabilities.shape)
 
     return edit
 
 
-def _blocks(rows: Rows) -> Iterator[int]:
-    """First queries of the blocks that a chunk has rows of, the same whatever the chunks are."""
-    return iter(range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK))
-
-
 def _edited(
-    rows: Rows, given: Tensor, first: int, bases: Bases, method: Method, seed: int
+    rows: Rows, given: Tensor, first: int, block: Waves, method: Method, seed: int
 ) -> Tensor:
     """The rows of one block that are in the chunk, (row, sequence and head, key)."""
-    keys = given.shape[2]
     start, stop = max(first, rows.start), min(first + BLOCK, rows.stop)
-    counts = range(first + 1, first + BLOCK + 1) if rows.call.causal else (keys,) * BLOCK
-    whole = bases.of(counts, given.device)
-    most = min(counts[-1], keys)
-    mine = given[start - rows.start : stop - rows.start]
+    waves = block.part(start - first, stop - first)
+    keys, most = given.shape[2], max(waves.counts)
     drawn = None
     if method != "band":
         generator = torch.Generator().manual_seed(_drawn(seed, first))
-        size = (BLOCK, given.shape[1], whole.inside.shape[1])
-        drawn = torch.rand(size, generator=generator)[start - first : stop - first]
-        drawn = drawn.to(given.device)
-    basis = whole.part(start - first, stop - first, most)
-    changed = edit_rows(mine[..., :most], basis, method, drawn)
-    return functional.pad(changed, (0, keys - most))
+        # Sequences come first, so that one more of them changes no draw of the others.
+        size = (given.shape[1], BLOCK, len(block.bins))
+        drawn = torch.rand(size, generator=generator)[:, start - first : stop - first]
+        drawn = drawn.to(given.device).transpose(0, 1)
+    mine = given[start - rows.start : stop - rows.start, :, :most]
+    return functional.pad(edit_rows(mine, waves, method, drawn), (0, keys - most))
 
 
 @lru_cache(maxsize=65536)

@@ -4,108 +4,151 @@ A row of query q is filtered over the q + 1 keys that it may see, by the discret
 of that length. The mean is never touched. Filtered rows can be negative: they are cut off at 0 and
 scaled to the mass they had, which puts some of the removed power back.
 
-Transforms of many lengths are one product of matrices for a block of rows, which on short rows is
-several times faster than a fast transform of each.
+Transforms of many short lengths are one product of matrices, several times faster than a fast
+transform of each; long rows have the fast transform.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from attention_wavelets.resources.memory import BASES_BYTES
-
-__all__ = ["BLOCK", "Bases", "Basis", "Method", "edit_rows"]
+__all__ = ["BLOCK", "LONGEST", "Method", "Waves", "edit_rows"]
 
 Method = Literal["band", "random_band", "random_phase"]
 
 # Rows that are transformed and drawn together.
 BLOCK = 32
+# Keys up to which rows are transformed by matrices: 179 MiB for all blocks and all frequencies.
+LONGEST = 512
 
 
-class Basis(NamedTuple):
-    """Real Fourier transforms of R lengths, without the mean.
+@dataclass(frozen=True, eq=False)
+class Waves:
+    """Orthonormal real Fourier transforms of R lengths, without the mean.
 
-    waves
-        (R, K, 2 * M), orthonormal waves of each length, M cosines before M sines; 0 beyond a
-        length, and where a length has no such wave.
+    A transform is M cosines and then M sines, 0 where a length has no such wave.
+
+    counts
+        The lengths.
+    bins
+        (M,), cycles of each frequency in a row.
     inside
         Boolean (R, M): which frequencies are in the band.
-    real
-        Boolean (R, M): those at the Nyquist frequency, which have no sine.
+    size
+        (R, M), factor that makes a cosine of norm 1; 0 where a length has none, or none is asked.
+    matrices
+        (R, K, 2 * M) float32 for rows of up to `LONGEST` keys; else None.
     """
 
-    waves: Tensor
+    counts: tuple[int, ...]
+    bins: Tensor
     inside: Tensor
-    real: Tensor
+    size: Tensor
+    matrices: Tensor | None = field(repr=False)
 
     @classmethod
-    def of(cls, counts: Sequence[int], low: float, high: float, everything: bool) -> Basis:
+    def of(cls, counts: Sequence[int], low: float, high: float, everything: bool) -> Waves:
         """Of rows of `counts` numbers, for a band [low, high) of Nyquist.
 
         Frequencies are shares of the Nyquist frequency, 0 to 1; the highest belongs to a band that
         ends at 1. Those outside the band are left out unless `everything` is asked for.
         """
         lengths = torch.tensor(counts, dtype=torch.float64)[:, None]
-        most = int(lengths.max())
-        bins = torch.arange(1, most // 2 + 1, dtype=torch.float64)
+        bins = torch.arange(1, max(counts) // 2 + 1, dtype=torch.float64)
         share = 2 * bins / lengths
         there = share <= 1
         inside = there & (share >= low) & ((share < high) | ((high >= 1) & (share == 1)))
-        real = share == 1
-        kept = (there if everything else inside).any(0)
-        bins, there, inside, real = bins[kept], there[:, kept], inside[:, kept], real[:, kept]
         used = there if everything else inside
-        time = torch.arange(most, dtype=torch.float64)
-        # Whole turns are taken away first, so that angles are exact to the last digits.
-        turns = (bins * time[:, None]) % lengths[:, :, None] / lengths[:, :, None]
-        size = torch.where(real, 1.0, 2.0) / lengths
-        size = (size * used).sqrt()[:, None] * (time[:, None] < lengths[:, :, None])
-        angle = 2 * torch.pi * turns
-        waves = torch.cat([angle.cos() * size, angle.sin() * size * ~real[:, None]], dim=-1)
-        return cls(waves.float(), inside, real)
+        kept = used.any(0)
+        bins, used, inside = bins[kept], used[:, kept], inside[:, kept]
+        # The Nyquist frequency has a cosine of twice the energy, and no sine.
+        size = (torch.where(2 * bins == lengths, 1.0, 2.0) / lengths * used).sqrt()
+        matrices = _matrices(lengths, bins, size) if max(counts) <= LONGEST else None
+        return cls(tuple(counts), bins.long(), inside, size.float(), matrices)
 
-    def to(self, device: torch.device) -> Basis:
+    def to(self, device: torch.device) -> Waves:
         """The same on a device."""
-        return Basis(*(part.to(device) for part in self))
+        parts = (self.bins, self.inside, self.size)
+        matrices = None if self.matrices is None else self.matrices.to(device)
+        return Waves(self.counts, *(part.to(device) for part in parts), matrices)
 
-    def part(self, start: int, stop: int, most: int) -> Basis:
-        """That of some of the rows, none of them longer than `most`."""
+    def part(self, start: int, stop: int) -> Waves:
+        """That of some of the rows."""
         rows = slice(start, stop)
-        return Basis(self.waves[rows, :most], self.inside[rows], self.real[rows])
+        counts = self.counts[rows]
+        matrices = None if self.matrices is None else self.matrices[rows, : max(counts)]
+        return Waves(counts, self.bins, self.inside[rows], self.size[rows], matrices)
+
+    @cached_property
+    def real(self) -> Tensor:
+        """Boolean (R, M): the Nyquist frequency, which has no sine."""
+        lengths = torch.tensor(self.counts, device=self.bins.device)[:, None]
+        return 2 * self.bins == lengths
+
+    def transformed(self, rows: Tensor) -> Tensor:
+        """(R, N, K) to (R, N, 2 * M)."""
+        if self.matrices is not None:
+            return torch.bmm(rows, self.matrices.to(rows.dtype))
+        found = rows.new_zeros((*rows.shape[:2], 2 * len(self.bins)))
+        for count, row, out in zip(self.counts, rows, found, strict=True):
+            first, last = self._range(count)
+            part = torch.fft.rfft(row[:, :count])[:, first:last] * (2 / count) ** 0.5
+            out[:, : last - first] = part.real
+            torch.neg(part.imag, out=out[:, len(self.bins) :][:, : last - first])
+        # The Nyquist frequency has half the energy that others have, and no sine.
+        height = torch.where(self.real, 0.5**0.5, 1.0) * (self.size > 0)
+        return found.mul_(height.repeat(1, 2)[:, None])
+
+    def added(self, rows: Tensor, change: Tensor) -> Tensor:
+        """Rows with the waves of a change (R, N, 2 * M) on top."""
+        if self.matrices is not None:
+            back = self.matrices.to(rows.dtype).transpose(1, 2)
+            return torch.baddbmm(rows, change, back)
+        even, odd = change.chunk(2, dim=-1)
+        # All but the Nyquist frequency stand for two of the whole transform.
+        height = torch.where(self.real, 2**0.5, 1.0)[:, None]
+        spectra = torch.complex(even * height, -odd)
+        found = rows.clone()
+        for count, row, part in zip(self.counts, found, spectra, strict=True):
+            first, last = self._range(count)
+            whole = part.new_zeros((len(part), count // 2 + 1))
+            torch.mul(part[:, : last - first], (count / 2) ** 0.5, out=whole[:, first:last])
+            row[:, :count] += torch.fft.irfft(whole, n=count)
+        return found
+
+    def _range(self, count: int) -> tuple[int, int]:
+        """The bins that a transform of that length has: they follow each other."""
+        first, last = self._ends
+        return min(first, count // 2 + 1), min(last, count // 2) + 1
+
+    @cached_property
+    def _ends(self) -> tuple[int, int]:
+        return int(self.bins[0]), int(self.bins[-1])
 
 
-class Bases:
-    """The bases of a band's blocks, kept for the next layer as far as there is room."""
-
-    def __init__(self, low: float, high: float, method: Method) -> None:
-        """Of a band of Nyquist; the amount of other bins needs all of them."""
-        self._edges = low, high, method == "random_band"
-        self._known: OrderedDict[tuple[tuple[int, ...], torch.device], Basis] = OrderedDict()
-
-    def of(self, counts: Sequence[int], device: torch.device) -> Basis:
-        """The basis of rows of so many numbers."""
-        key = tuple(counts), device
-        if key not in self._known:
-            self._known[key] = Basis.of(counts, *self._edges).to(device)
-            held = sum(basis.waves.nbytes for basis in self._known.values())
-            while held > BASES_BYTES and len(self._known) > 1:
-                held -= self._known.popitem(last=False)[1].waves.nbytes
-        return self._known[key]
+def _matrices(lengths: Tensor, bins: Tensor, size: Tensor) -> Tensor:
+    time = torch.arange(int(lengths.max()), dtype=torch.float64)[:, None]
+    # Whole turns are taken away first, so that angles are exact to the last digits.
+    angle = 2 * torch.pi * ((bins * time) % lengths[:, :, None] / lengths[:, :, None])
+    height = size[:, None] * (time < lengths[:, :, None])
+    sines = angle.sin() * height * (2 * bins != lengths)[:, None]
+    return torch.cat([angle.cos() * height, sines], dim=-1).float()
 
 
-def edit_rows(rows: Tensor, basis: Basis, method: Method, drawn: Tensor | None = None) -> Tensor:
+def edit_rows(rows: Tensor, waves: Waves, method: Method, drawn: Tensor | None = None) -> Tensor:
     """Rows with a band changed.
 
     Parameters
     ----------
     rows
         (R, N, K), N of each length; non-negative, 0 beyond their length.
-    basis
+    waves
         Of these lengths and the band; of all frequencies for `random_band`.
     method
         `band` removes it. `random_band` takes as much energy from the other frequencies, in random
@@ -120,22 +163,21 @@ def edit_rows(rows: Tensor, basis: Basis, method: Method, drawn: Tensor | None =
     Tensor
         Non-negative, with the mass of `rows`. A row without a frequency in the band stays as it is.
     """
-    if not bool(basis.inside.any()):
+    if not bool(waves.inside.any()):
         return rows
-    waves = basis.waves.to(rows.dtype)
-    found = torch.bmm(rows, waves)
+    found = waves.transformed(rows)
     if method == "band":
         change = found.neg_()
     elif drawn is None:
         raise ValueError(f"{method} needs random numbers")
     elif method == "random_band":
-        change = _as_much_elsewhere(found, basis.inside[:, None], drawn)
+        change = _as_much_elsewhere(found, waves.inside[:, None], drawn)
     else:
-        change = _other_phases(found, basis.real[:, None], drawn)
-    filtered = torch.baddbmm(rows, change, waves.transpose(1, 2)).clamp_(min=0)
+        change = _other_phases(found, waves.real[:, None], drawn)
+    filtered = waves.added(rows, change).clamp_(min=0)
     mass, now = rows.sum(-1, keepdim=True), filtered.sum(-1, keepdim=True)
     filtered *= mass / now.clamp(min=torch.finfo(rows.dtype).tiny)
-    touched = basis.inside.any(1)[:, None, None]
+    touched = waves.inside.any(1)[:, None, None]
     return filtered if bool(touched.all()) else torch.where(touched, filtered, rows)
 
 
@@ -147,12 +189,11 @@ def _as_much_elsewhere(found: Tensor, inside: Tensor, drawn: Tensor) -> Tensor:
     there.masked_fill_(inside, 0)
     # In two rounds: first in the drawn shares, then evenly from what is left of each frequency.
     taken = there * drawn
-    share = (asked / taken.sum(-1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
-    taken *= share
+    taken *= (asked / taken.sum(-1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
     gone = taken.sum(-1, keepdim=True)
     left = (there.sum(-1, keepdim=True) - gone).clamp(min=1e-30)
-    even_share = ((asked - gone).clamp(min=0) / left).clamp(max=1.0)
-    taken.addcmul_(there - taken, even_share)
+    share = ((asked - gone).clamp(min=0) / left).clamp(max=1.0)
+    taken.addcmul_(there - taken, share)
     # Of a frequency scaled by 1 - s the difference has s^2 of its energy.
     size = taken.div_(there.clamp_(min=1e-30)).clamp_(max=1.0).sqrt_().neg_()
     even *= size
@@ -167,8 +208,10 @@ def _other_phases(found: Tensor, real: Tensor, drawn: Tensor) -> Tensor:
     sine, cosine = angle.sin(), angle.cos_()
     if bool(real.any()):
         cosine = torch.where(real, torch.where(cosine < 0, -1.0, 1.0), cosine)
+        sine = sine.masked_fill(real, 0)
     cosine -= 1
     change = torch.empty_like(found)
-    torch.mul(even, cosine, out=change[..., : even.shape[-1]]).addcmul_(odd, sine, value=-1)
-    torch.mul(odd, cosine, out=change[..., even.shape[-1] :]).addcmul_(even, sine)
+    middle = even.shape[-1]
+    torch.mul(even, cosine, out=change[..., :middle]).addcmul_(odd, sine, value=-1)
+    torch.mul(odd, cosine, out=change[..., middle:]).addcmul_(even, sine)
     return change

@@ -568,13 +568,31 @@ def _check_media(experiment: schema.Experiment, where: str) -> None:
     """Of sounds and pictures, which have no tokens, not everything can be asked."""
     study = experiment.study
     cells: list[schema.Measurement | schema.Facts] = [*study.measurements, *study.facts]
-    for corpus in dict.fromkeys(cell.corpus for cell in cells):
-        read = experiment.corpus[corpus].text.read
+    corpora = list(dict.fromkeys(cell.corpus for cell in cells))
+    reads = {corpus: experiment.corpus[corpus].text.read for corpus in corpora}
+    for corpus, read in reads.items():
+        if read != reads[corpora[0]]:
+            raise PipelineError(
+                f"corpus '{corpora[0]}' has {reads[corpora[0]]}, '{corpus}' has {read}, and every "
+                "model reads every corpus",
+                where,
+                "put them into two studies",
+            )
+    for name in study.models:
+        sizes = experiment.model[name].architecture
+        if sizes and (sizes.vocabulary_size is None) is (reads[corpora[0]] == "tokens"):
+            raise PipelineError(
+                f"model '{name}' {'has no' if sizes.vocabulary_size is None else 'has a'} "
+                f"vocabulary, corpus '{corpora[0]}' has {reads[corpora[0]]}",
+                where,
+                "name models and corpora of one kind",
+            )
+    for corpus, read in reads.items():
         if read == "tokens":
             continue
         mine = [cell for cell in cells if cell.corpus == corpus]
         kinds = _KINDS_OF_MEDIA[read]
-        for name in {condition for cell in mine for condition in cell.conditions}:
+        for name in dict.fromkeys(condition for cell in mine for condition in cell.conditions):
             kind = experiment.condition[name].kind
             if kind not in kinds:
                 raise PipelineError(
@@ -582,7 +600,14 @@ def _check_media(experiment: schema.Experiment, where: str) -> None:
                     where,
                     f"leave it out; {read} have conditions of kind {', '.join(kinds)}",
                 )
-        for name in {probe for cell in mine for probe in cell.probes}:
+        asked = dict.fromkeys(f for c in mine if isinstance(c, schema.Facts) for f in c.facts)
+        if read == "pictures" and (lost := [f for f in asked if f in ("locality", "logit_lags")]):
+            raise PipelineError(
+                f"fact '{lost[0]}' is about steps along a sequence, which patches are not",
+                where,
+                "leave it out",
+            )
+        for name in dict.fromkeys(probe for cell in mine for probe in cell.probes):
             if experiment.probe[name].kind == "character_lag":
                 raise PipelineError(
                     f"probe '{name}' counts characters, corpus '{corpus}' has {read}",

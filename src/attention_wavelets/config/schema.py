@@ -342,6 +342,20 @@ class Corpus(Strict):
     text: Text
     sequences: SequenceRules
 
+    @model_validator(mode="after")
+    def _sound_and_pictures_have_no_tokens(self) -> Corpus:
+        if self.text.read == "tokens":
+            return self
+        if self.text.min_characters:
+            raise ValueError(f"`min_characters` is for texts, not for {self.text.read}")
+        if self.sequences.special_tokens != "auto":
+            raise ValueError(
+                f"special positions of {self.text.read} are the model's own: special_tokens: auto"
+            )
+        if self.text.read == "pictures" and self.sequences.max_per_document > 1:
+            raise ValueError("a picture gives one sequence: max_per_document: 1")
+        return self
+
 
 class Tokenizer(Strict):
     """Byte-pair encoding learned on the training text; without merges a token is a byte."""

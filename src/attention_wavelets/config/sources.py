@@ -33,6 +33,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "prepare_recipe": ("training/tokens.py", "stages/training.py"),
     "train_model": (
+        "attention/inputs.py",
         "store/training.py",
         "training/architectures.py",
         "training/batches.py",
@@ -63,6 +64,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "aggregate_study": ("inference/intervals.py", "stages/aggregate.py"),
     "change_attention": (
         "attention/capture.py",
+        "attention/inputs.py",
         "attention/rows.py",
         "causal/*.py",
         "models/load.py",

@@ -176,5 +176,5 @@ def _too_small(documents: int, cuts: list[_Cut], rules: SequenceRules) -> Pipeli
         f"{documents} documents (at most {rules.max_per_document} from each), but {rules.count} "
         f"from at least {rules.min_documents} documents are asked for",
         "corpus",
-        "lower `count`, `min_documents` or `tokens`, raise `max_per_document`, or add text",
+        "lower `count`, `min_documents` or `tokens`, raise `max_per_document`, or add documents",
     )

@@ -116,7 +116,7 @@ def architecture_facts(config: Any, where: str, part: str | None = None) -> dict
     given = input_of(model, config, where)
     read = given["kind"]
     encoding, rotary = (
-        _positions(model, text, head_size) if read == "tokens" else _elsewhere(model, config, where)
+        _positions(model, text, head_size) if read == "tokens" else _elsewhere(model, config)
     )
     causal = _causal(model, text, where)
     return {
@@ -206,8 +206,8 @@ def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, An
     return "none", none
 
 
-def _elsewhere(model: Any, config: Any, where: str) -> tuple[str, dict[str, Any]]:
-    """The same of models that read sound or pictures; one that is not known here is refused."""
+def _elsewhere(model: Any, config: Any) -> tuple[str, dict[str, Any]]:
+    """The same of the encoders of sound and pictures that `models.modality` lets through."""
     kind = getattr(config, "position_embeddings_type", None)
     if config.model_type == "wav2vec2-conformer" and kind == "rotary":
         pairs = int(config.hidden_size // config.num_attention_heads) // 2
@@ -221,15 +221,8 @@ def _elsewhere(model: Any, config: Any, where: str) -> tuple[str, dict[str, Any]
         return "relative_bias" if kind == "relative" else "none", dict(_NOT_ROTARY)
     if config.model_type in _CONVOLUTIONAL:
         return "convolutional", dict(_NOT_ROTARY)
-    if any(name.endswith("inv_freq") for name, _ in model.named_buffers()):
-        return "rotary_axial", dict(_NOT_ROTARY)
-    if any(".position_embedding" in name for name, _ in model.named_parameters()):
-        return "learned_absolute", dict(_NOT_ROTARY)
-    raise PipelineError(
-        f"how model_type '{config.model_type}' knows positions is not known here",
-        where,
-        "choose another encoder of sound or pictures",
-    )
+    axial = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
+    return "rotary_axial" if axial else "learned_absolute", dict(_NOT_ROTARY)
 
 
 def _rotary(model: Any, text: Any, head_size: int) -> tuple[int, float | None]:

@@ -28,6 +28,8 @@ __all__ = [
 # Families outside transformers' attention interface that cannot be switched once they are built;
 # only their eager attention hands out probabilities.
 _CHOSEN_AT_BUILD = frozenset({"falcon"})
+# Parts that no attention depends on; files often leave them out.
+_UNREAD = frozenset({"pooler", "masked_spec_embed"})
 _log = logging.getLogger(__name__)
 # Keeps the streams of weights apart from other uses of the same seed.
 _WEIGHTS_STREAM = 0x57454947
@@ -65,7 +67,8 @@ def load_model(
     ------
     PipelineError
         A file is gone or damaged, a weight is missing, has another shape than the config says, or
-        is not finite. A missing pooler is drawn afresh: it comes after attention and is never read.
+        is not finite. Missing weights that are never read here are drawn afresh: a pooler comes
+        after attention, and states that stand for hidden sound are for training.
     """
     import torch
 
@@ -180,7 +183,7 @@ def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | No
             folder, dtype=dtype, output_loading_info=True, **extra, **_SAFE
         )
     missing = sorted(str(key) for key in info["missing_keys"])
-    unused = [key for key in missing if key.split(".")[0] == "pooler"]
+    unused = [key for key in missing if key.split(".")[0] in _UNREAD]
     wanted = [key for key in missing if key not in unused]
     if wanted:
         raise PipelineError(
@@ -195,7 +198,7 @@ def _trained(manifest: dict[str, Any], dtype: Any, attn_implementation: str | No
             "config and weights belong to different models",
         )
     if unused:
-        _log.info("%s: %s drawn afresh, as nothing reads the pooler", name, ", ".join(unused))
+        _log.info("%s: %s drawn afresh, as nothing here reads it", name, ", ".join(unused))
     return model
 
 

@@ -14,7 +14,10 @@ __all__ = ["SCALING", "input_of", "scaling_of"]
 
 # Beside the weights: sampling rate, means and deviations that the model was trained with.
 SCALING = "preprocessor_config.json"
-_KINDS = {"input_ids": "tokens", "input_values": "sound", "pixel_values": "pictures"}
+# Families that were tried: of others it is not known that positions are frames in order, or patches
+# row by row behind the special ones.
+_SOUND = frozenset({"wav2vec2", "wav2vec2-conformer", "hubert"})
+_PICTURES = frozenset({"vit", "deit", "ijepa", "dinov2", "dinov2_with_registers", "dinov3_vit"})
 
 
 def input_of(model: Any, config: Any, where: str) -> dict[str, Any]:
@@ -33,17 +36,17 @@ def input_of(model: Any, config: Any, where: str) -> dict[str, Any]:
     PipelineError
         The model reads something else, or cuts it in a way that is not known here.
     """
-    kind = _KINDS.get(model.main_input_name)
-    if kind == "tokens":
-        return {"kind": kind}
-    if kind == "sound" and getattr(config, "conv_stride", None):
-        return {"kind": kind, **_of_sound(config)}
-    if kind == "pictures":
-        return {"kind": kind, **_of_pictures(model, config, where)}
+    if model.main_input_name == "input_ids":
+        return {"kind": "tokens"}
+    if config.model_type in _SOUND:
+        return {"kind": "sound", **_of_sound(config)}
+    if config.model_type in _PICTURES:
+        return {"kind": "pictures", **_of_pictures(model, config, where)}
+    known = ", ".join(sorted(_SOUND | _PICTURES))
     raise PipelineError(
         f"model_type '{config.model_type}' reads '{model.main_input_name}'",
         where,
-        "choose a model of text, of samples of sound, or of square pictures",
+        f"choose a model of text, or an encoder of model_type {known}",
     )
 
 
@@ -99,6 +102,9 @@ def _positions(model: Any, size: int) -> int | None:
 def scaling_of(kind: str, paths: Mapping[str, Path], where: str) -> dict[str, Any]:
     """How the numbers that a model reads are scaled, from the file of its preprocessor.
 
+    A key that is left out has transformers' own default. What a picture is resized or cropped to is
+    not read: that is the length of a sequence.
+
     Returns
     -------
     dict
@@ -115,21 +121,37 @@ def scaling_of(kind: str, paths: Mapping[str, Path], where: str) -> dict[str, An
         raise PipelineError(
             f"there is no {SCALING}", where, "put the file the model was published with beside it"
         )
-    todo = "correct it, or fetch it again"
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if kind == "sound":
-            rate = int(found["sampling_rate"])
-            return {"rate": rate, "normalise": bool(found.get("do_normalize", False))}
-        normal = bool(found.get("do_normalize", False))
-        mean, deviation = (
-            [float(value) for value in found[key]] if normal else [default] * 3
-            for key, default in (("image_mean", 0.0), ("image_std", 1.0))
-        )
+        return _scaling_of_sound(found) if kind == "sound" else _scaling_of_pictures(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PipelineError(
-            f"it does not say how its input is scaled ({error})", str(path), todo
-        ) from None
-    if len(mean) != 3 or len(deviation) != 3 or not all(value > 0 for value in deviation):
-        raise PipelineError("means and deviations of three colours are needed", str(path), todo)
+        what = f"it does not say how {kind} must be scaled ({error})"
+        raise PipelineError(what, str(path), "correct it, or fetch it again") from None
+
+
+def _scaling_of_sound(found: Mapping[str, Any]) -> dict[str, Any]:
+    rate = found["sampling_rate"]
+    if not isinstance(rate, int) or isinstance(rate, bool) or rate < 1:
+        raise ValueError("sampling_rate is no number of samples a second")
+    return {"rate": rate, "normalise": bool(found.get("do_normalize", True))}
+
+
+def _scaling_of_pictures(found: Mapping[str, Any]) -> dict[str, Any]:
+    if (
+        not found.get("do_rescale", True)
+        or abs(found.get("rescale_factor", 1 / 255) * 255 - 1) > 1e-6
+    ):
+        raise ValueError("colours are not brought from 0 to 255 to 0 to 1")
+    if not found.get("do_normalize", True):
+        return {"mean": [0.0] * 3, "deviation": [1.0] * 3}
+    mean, deviation = (_colours(found[key], key) for key in ("image_mean", "image_std"))
+    if min(deviation) <= 0:
+        raise ValueError("image_std is not above 0")
     return {"mean": mean, "deviation": deviation}
+
+
+def _colours(values: Any, key: str) -> list[float]:
+    numbers = [float(value) for value in values] if isinstance(values, list) else []
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{key} is no list of three numbers")
+    return numbers

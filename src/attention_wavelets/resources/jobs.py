@@ -16,8 +16,8 @@ from typing import Any
 from attention_wavelets.config.evidence import null_cells
 from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe
 from attention_wavelets.resources.memory import (
-    BASES_BYTES,
     MIB,
+    WAVES_BYTES,
     extraction_bytes,
     gpu_bytes,
     judging_bytes,
@@ -172,7 +172,7 @@ class Needs:
         passes = heads + 5 * 3 * (1 + 2 * asked.draws) + 4
         times = math.ceil(passes / 2 / max(1, len(self._conditions(corpus))))
         found = self.extraction(model, corpus, threads, times=times)
-        found = replace(found, mem_mb=found.mem_mb + BASES_BYTES // MIB)
+        found = replace(found, mem_mb=found.mem_mb + WAVES_BYTES // MIB)
         if sizes_of(self.experiment, model, self.facts) is None:
             return replace(found, runtime=found.runtime * times // _SPARE)
         return found

@@ -5,9 +5,9 @@ from __future__ import annotations
 from attention_wavelets.resources.sizes import BYTES, Sizes
 
 __all__ = [
-    "BASES_BYTES",
     "CHUNK_BYTES",
     "MIB",
+    "WAVES_BYTES",
     "extraction_bytes",
     "gpu_bytes",
     "judging_bytes",
@@ -21,9 +21,8 @@ MIB = 2**20
 # Bytes of one chunk of float32 probabilities: large enough that calls cost little, small enough to
 # stay in a processor's cache between the passes over it.
 CHUNK_BYTES = {"cpu": 4 * MIB, "cuda": 256 * MIB}
-# What the transforms of rows of attention may take while they are changed; beyond it they are made
-# anew in every layer.
-BASES_BYTES = 256 * MIB
+# What the transforms of rows of attention take at most while they are changed.
+WAVES_BYTES = 200 * MIB
 
 # Python with torch and transformers; with numpy, pandas and scipy; a CUDA context. The first two
 # hold the two Snakemake processes as well that a cluster counts to a job (180 MiB each).

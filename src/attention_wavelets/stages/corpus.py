@@ -129,7 +129,8 @@ def _of_tokens(table: pd.DataFrame, manifest: Mapping[str, Any], rules: Sequence
 def _of_media(table: pd.DataFrame, given: Mapping[str, Any], rules: SequenceRules) -> _Cut:
     from attention_wavelets.corpora.media import choose_media
 
-    return choose_media(table["content"].tolist(), given, rules), None, {"input": dict(given)}
+    full = choose_media(table["content"].tolist(), table["title"].tolist(), given, rules)
+    return full, None, {"input": dict(given)}
 
 
 def _refuse_too_long(tokens: int, manifest: Mapping[str, Any], where: str) -> None:

@@ -231,11 +231,11 @@ def _plan(
 ) -> _Job:
     from attention_wavelets.attention.probes import check_rows
 
-    causal = bool(manifest["facts"]["causal"])
+    causal, given = bool(manifest["facts"]["causal"]), manifest["facts"]["input"]
     probes = _applicable(config["probes"], causal)
     tokens = {name: read_sequences(sequences, name) for name in config["conditions"]}
     shapes = {
-        name: _shape(tokens[name], causal, name in config["repeated"])
+        name: _shape(tokens[name], causal, name in config["repeated"], given.get("special", 0))
         for name in config["conditions"]
     }
     facts = _facts(config["facts"], config["repeated"])
@@ -294,12 +294,12 @@ def _facts(
     return found
 
 
-def _shape(tokens: Mapping[str, np.ndarray], causal: bool, repeated: bool) -> Shape:
+def _shape(tokens: Mapping[str, np.ndarray], causal: bool, repeated: bool, skip: int) -> Shape:
     from attention_wavelets.attention.reducers import Shape
 
     positions = tokens["ids"].shape[1]
     if not repeated:
-        return Shape.square(positions, causal)
+        return Shape(positions, positions, causal, skip=skip)
     ordinary = np.flatnonzero(~tokens["special"][0])
     period = len(ordinary) // 2
     return Shape(positions, positions, causal, period, int(ordinary[period]))
@@ -350,6 +350,7 @@ def _piece(
     variables: tuple[str, ...],
     settings: Mapping[str, Any],
 ) -> _Piece:
+    given = manifest["facts"]["input"]
     identity = canonical(
         {
             "capture": code_digest("extract_signals"),
@@ -358,9 +359,12 @@ def _piece(
             "dtype": manifest["dtype"],
             "settings": settings,
             "shape": [*numbers.shape, shape.period, shape.repeat],
+            # How samples and pixels are scaled; ids are as they are.
+            **({} if given["kind"] == "tokens" else {"input": given}),
         }
     )
-    digest = hashlib.sha256(identity.encode() + np.ascontiguousarray(numbers).tobytes())
+    digest = hashlib.sha256(identity.encode())
+    digest.update(memoryview(np.ascontiguousarray(numbers)).cast("B"))
     key = digest.hexdigest()[:24]
     return _Piece(condition, name, variables, key, work / condition / f"{name}-{key}")
 

@@ -82,7 +82,7 @@ def draw_series(tables: StudyTables, settings: FigureSettings) -> Figure:
         names = [group or corpus for corpus, group in groups] if first else []
         axes.set_yticks(range(len(groups)), names or [""] * len(groups), size="x-small")
         axes.set_ylabel("series" if first else "")
-        if place + columns >= len(parts):
+        if place + columns >= len(parts) and (place or len(parts) == 1):
             axes.set_xlabel("frequency\n(cycles a sample)")
     if image is not None:
         label = "share over shuffled series (dB)"
