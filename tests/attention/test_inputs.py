@@ -13,6 +13,8 @@ from PIL import Image
 from attention_wavelets.attention.extract import run_batch
 from attention_wavelets.attention.inputs import model_inputs
 from attention_wavelets.attention.probes import get_probe
+from attention_wavelets.attention.reducers import Shape
+from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.attention.start_up import check_capture
 from attention_wavelets.corpora.media import picture_patches, sound_blocks
 from attention_wavelets.errors import PipelineError
@@ -95,3 +97,20 @@ def test_positions_that_the_model_does_not_have_are_seen_at_the_start():
     blocks = np.zeros((1, 40, 8), dtype=np.float32)
     with pytest.raises(PipelineError, match="attention has 31 positions, the sequence 32"):
         check_capture(model, blocks, False, 3, {**given, "normalise": True, "window": 8})
+
+
+def test_lags_of_pictures_leave_special_positions_out():
+    """As if [CLS] and registers were no part of the matrix."""
+    random = np.random.default_rng(0)
+    matrix = torch.from_numpy(random.dirichlet(np.ones(23), (1, 2, 23)))[0][None]
+    spec = get_probe("lag")
+
+    def signal(part, skip):
+        size = part.shape[2]
+        reducer = spec.reducer(Shape(size, size, False, skip=skip))
+        call = Call(torch.nn.Module(), 1, 2, size, size, False)
+        reducer.update(Rows(call, 0, part))
+        return reducer.finalize()
+
+    torch.testing.assert_close(signal(matrix, 3), signal(matrix[:, :, 3:, 3:], 0))
+    assert len(spec.axis_values(Shape(23, 23, False, skip=3))["lags"]) == 10

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zlib
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from attention_wavelets.config.schema import (
+    Corpus,
     RepeatCondition,
     SequenceRules,
     ShuffleCondition,
@@ -26,6 +28,10 @@ from helpers.media import picture, sound
 
 SOUND = {"kind": "sound", "rate": 1000, "hop": 8, "window": 16, "normalise": True}
 PICTURES = {"kind": "pictures", "patch": 4, "special": 3, "grid": None}
+
+
+def chosen(contents, given, rules):
+    return choose_media(contents, [f"file {n}" for n in range(len(contents))], given, rules)
 
 
 def numbered(side: int) -> np.ndarray:
@@ -99,6 +105,49 @@ def test_other_files_are_errors(read, what):
         read()
 
 
+def test_what_only_looks_healthy_is_an_error_too():
+    import soundfile
+
+    file = io.BytesIO()
+    samples = np.full(4000, np.nan, dtype=np.float32)
+    soundfile.write(file, samples, 1000, format="WAV", subtype="FLOAT")
+    with pytest.raises(PipelineError, match="a sample is not finite"):
+        sound_blocks(file.getvalue(), 1000, 8)
+    deep = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    with pytest.raises(PipelineError, match="more than 8 bits a colour"):
+        picture_patches(picture(deep), 2, 4)
+    # Orientation is read after the picture itself, by code that raises errors of its own.
+    healthy = picture(numbered(8))
+    exif = b"eXIf" + b"Exif\0\0" + b"garbage"
+    chunk = (len(exif) - 4).to_bytes(4, "big") + exif + zlib.crc32(exif).to_bytes(4, "big")
+    with pytest.raises(PipelineError, match="not a readable picture"):
+        picture_patches(healthy[:33] + chunk + healthy[33:], 2, 4)
+
+
+def test_a_broken_file_is_named():
+    contents = [picture(np.full((9, 9, 3), 10, np.uint8)), b"\x89PNG\r\n\x1a\n no more"]
+    with pytest.raises(
+        PipelineError, match=r"^document 'file 1': not a readable picture"
+    ) as caught:
+        chosen(contents, PICTURES, SequenceRules(tokens=19, count=2))
+    assert "BytesIO" not in str(caught.value)
+    with pytest.raises(PipelineError, match="document 'file 1': not a readable sound") as caught:
+        chosen([sound(0), b"no sound"], SOUND, SequenceRules(tokens=30, count=2))
+    assert "BytesIO" not in str(caught.value)
+
+
+def test_columns_of_bytes_are_read_and_other_structs_refused(text_settings, tmp_path):
+    content = sound(0)
+    path = tmp_path / "rows.parquet"
+    table = {"plain": [content], "paths": [{"path": "a.flac"}], "odd": [{"bytes": 3}]}
+    pq.write_table(pa.table(table), path)
+    (found,) = read_documents(text_settings(format="sound", field="plain"), [path])
+    assert found.content == content
+    for field in ("paths", "odd"):
+        with pytest.raises(PipelineError, match=r"not files.*set `field` to one of: plain"):
+            list(read_documents(text_settings(format="sound", field=field), [path]))
+
+
 def test_files_and_columns_of_files_become_documents(text_settings, tmp_path):
     contents = [sound(number) for number in range(3)]
     for number, content in enumerate(contents):
@@ -140,7 +189,7 @@ def test_documents_keep_their_bytes_and_are_held_out_by_them(text_settings, tmp_
 def test_sequences_of_sound_are_stretches_of_documents():
     contents = [sound(number) for number in range(5)]
     rules = SequenceRules(tokens=30, count=8, max_per_document=2)
-    found = choose_media(contents, SOUND, rules)
+    found = chosen(contents, SOUND, rules)
     assert found.content is not None
     assert found.content.shape == (8, 30, 8)
     assert not found.special.any()
@@ -153,7 +202,7 @@ def test_sequences_of_sound_are_stretches_of_documents():
 
 def test_a_picture_is_one_sequence_behind_special_positions():
     contents = [picture(np.full((9, 9, 3), 10 * number, np.uint8)) for number in range(6)]
-    found = choose_media(contents, PICTURES, SequenceRules(tokens=19, count=6))
+    found = chosen(contents, PICTURES, SequenceRules(tokens=19, count=6))
     assert found.content is not None
     assert found.content.shape == (6, 19, 48)
     assert found.special[:, :3].all()
@@ -161,7 +210,7 @@ def test_a_picture_is_one_sequence_behind_special_positions():
     assert (found.ids[:, :3] == -1).all()
     np.testing.assert_allclose(found.content[:, 3, 0] * 255, 10 * found.document, atol=1e-4)
     with pytest.raises(PipelineError, match="it can give 6 sequences"):
-        choose_media(contents, PICTURES, SequenceRules(tokens=19, count=7, max_per_document=2))
+        chosen(contents, PICTURES, SequenceRules(tokens=19, count=7, max_per_document=2))
 
 
 @pytest.mark.parametrize(
@@ -175,7 +224,7 @@ def test_a_picture_is_one_sequence_behind_special_positions():
 def test_pictures_that_a_model_does_not_read_are_errors(tokens, grid, words):
     contents = [picture(numbered(8))]
     with pytest.raises(PipelineError, match=words):
-        choose_media(contents, {**PICTURES, "grid": grid}, _rules(tokens))
+        chosen(contents, {**PICTURES, "grid": grid}, _rules(tokens))
 
 
 def _rules(tokens):
@@ -186,7 +235,7 @@ def _rules(tokens):
 
 def test_conditions_move_the_content_with_its_position(tmp_path):
     contents = [sound(number) for number in range(4)]
-    full = choose_media(contents, SOUND, SequenceRules(tokens=40, count=4))
+    full = chosen(contents, SOUND, SequenceRules(tokens=40, count=4))
     half = SubsampleCondition(kind="subsample", fraction=0.5, method="stride")
     made = {
         "full": full,
@@ -209,6 +258,22 @@ def test_conditions_move_the_content_with_its_position(tmp_path):
 
 
 def test_conditions_of_tokens_are_refused():
-    full = choose_media([sound(0)], SOUND, SequenceRules(tokens=40, count=1))
+    full = chosen([sound(0)], SOUND, SequenceRules(tokens=40, count=1))
     with pytest.raises(PipelineError, match="it needs tokens, which sounds and pictures do not"):
         apply_condition(full, RepeatCondition(kind="repeat"), None)
+
+
+@pytest.mark.parametrize(
+    ("kind", "rules", "words"),
+    [
+        ("sound", {"special_tokens": "never"}, "special_tokens: auto"),
+        ("pictures", {"max_per_document": 3}, "max_per_document: 1"),
+        ("pictures", {"special_tokens": "always"}, "special_tokens: auto"),
+    ],
+)
+def test_rules_of_tokens_are_refused(text_settings, kind, rules, words):
+    text = text_settings(format=kind).model_dump()
+    with pytest.raises(ValueError, match=words):
+        Corpus(text=text, sequences={"tokens": 30, "count": 2, **rules})
+    with pytest.raises(ValueError, match="`min_characters` is for texts"):
+        Corpus(text={**text, "min_characters": 10}, sequences=SequenceRules(tokens=30, count=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,12 @@ import torch
 import yaml
 from transformers import AutoModel
 
+from attention_wavelets.config.compose import compose
 from attention_wavelets.corpora.media import picture_patches
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.stages.extract import extract_signals
 from attention_wavelets.store.arrays import open_group
+from attention_wavelets.store.atomic import read_json
 from helpers.media import RATE, picture_config, save_encoder, sound, sound_config
 from helpers.tiny_study import ROOT, Project, make_project
 
@@ -118,7 +123,7 @@ def test_photographs_are_read_as_the_model_itself_reads_them(seen: Project):
     assert not special[:, 3:].any()
     for row in (0, 7):
         patches = picture_patches(documents["content"][order[row]], 8, 8)
-        # Put together without the code under test.
+        # Put together without the code that is used in the run.
         pixels = np.zeros((64, 64, 3), dtype=np.float32)
         for number, patch in enumerate(patches.reshape(64, 8, 8, 3)):
             top, left = 8 * (number // 8), 8 * (number % 8)
@@ -179,7 +184,7 @@ def test_a_broken_file_is_one_line(seen: Project, tmp_path: Path):
     done = project.snakemake()
     said = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "not a readable picture" in said
+    assert "document 'broken': not a readable picture" in said
     assert "Traceback" not in said
 
 
@@ -190,6 +195,58 @@ def test_a_profile_is_of_text_alone(seen: Project, tmp_path: Path):
     done = seen.cli("profile", folder, "--text", text, "--out", str(tmp_path / "p.html"))
     assert done.returncode != 0
     assert "it reads pictures, not text" in done.stderr
+
+
+def test_another_scaling_computes_the_signals_anew(seen: Project, tmp_path: Path):
+    project = seen.copy(tmp_path / "project")
+    path = project.results / "models/tiny-dino/manifest.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    manifest["facts"]["input"]["mean"] = [0.1] * 3
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+    store = project.results / "signals/tiny-dino/photographs-201.zarr.zip"
+
+    def received():
+        with open_group(store, "full") as group:
+            return group["received"].values
+
+    before = received()
+    extract_signals(
+        read_json(store.with_name("photographs-201.json")),
+        manifest,
+        project.results / "sequences/tiny-dino/photographs-201.zarr.zip",
+        store,
+        store.with_name(".photographs-201.work"),
+        device="cpu",
+        progress=False,
+    )
+    assert np.abs(received() - before).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("study", "changes", "words"),
+    [
+        ("sound", "study.models=[minilm-l6]", "model 'minilm-l6' has a vocabulary"),
+        ("quickstart", "study.models=[dinov2-reg-small]", "'dinov2-reg-small' has no vocabulary"),
+        (
+            "pictures",
+            "",
+            "'imagenette-201' has pictures, 'enwiki-256' has tokens",
+        ),
+    ],
+)
+def test_models_and_corpora_of_several_kinds_are_refused(study, changes, words):
+    if study == "pictures":
+        experiment = yaml.safe_load((ROOT / "conf/study/pictures.yaml").read_text())
+        cells = experiment["measurements"]
+        cells[1]["corpus"] = "enwiki-256"
+        changes = f"study.measurements={json.dumps(cells)}".replace('"', "")
+    with pytest.raises(PipelineError, match=words):
+        compose([f"study={study}", changes, "study.claims=[]"], ROOT / "conf")
+
+
+def test_the_report_says_what_a_token_is(seen: Project):
+    report = (seen.study / "report.html").read_text(encoding="utf-8")
+    assert "photographs-201 holds pictures: where this page says token, it is a patch" in report
 
 
 def test_hub_studies_of_sound_and_pictures_are_planned():

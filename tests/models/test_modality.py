@@ -13,6 +13,7 @@ from attention_wavelets.errors import PipelineError
 from attention_wavelets.models.facts import architecture_facts
 from attention_wavelets.models.fetch import fetch_model
 from attention_wavelets.models.load import load_model
+from attention_wavelets.models.modality import _scaling_of_pictures, _scaling_of_sound
 from helpers.media import picture_config, save_encoder, sound_config
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
@@ -66,7 +67,8 @@ def test_only_of_one_dimension_frequencies_are_stated():
     ("config", "words"),
     [
         (tf.WhisperConfig(is_encoder_decoder=False), "reads 'input_features'"),
-        (tf.BeitConfig(**SMALL, image_size=32, patch_size=16), "knows positions is not known here"),
+        (tf.BeitConfig(**SMALL, image_size=32, patch_size=16), "model_type 'beit' reads"),
+        (tf.YolosConfig(**SMALL, image_size=[32, 32]), "an encoder of model_type deit, dinov2"),
         (tf.ViTConfig(**SMALL, image_size=40, patch_size=16), "no square patches that fill"),
         (tf.ViTConfig(**SMALL, image_size=(32, 48)), "no square patches that fill"),
     ],
@@ -117,15 +119,18 @@ def test_a_manifest_says_how_pictures_are_scaled(tmp_path, model_at):
     ("content", "words"),
     [
         (None, "there is no preprocessor_config.json"),
-        ("{", "does not say how its input is scaled"),
-        ('{"do_normalize": true, "image_mean": [1, 2]}', "does not say how its input is scaled"),
-        (
-            '{"do_normalize": true, "image_mean": [0, 0, 0], "image_std": [1, 0, 1]}',
-            "means and deviations of three colours",
-        ),
+        ("{", "does not say how pictures must be scaled"),
+        ("[]", "does not say how pictures must be scaled"),
+        ('{"image_std": [1, 1, 1]}', "must be scaled \\('image_mean'\\)"),
+        ('{"image_mean": [1, 2], "image_std": [1, 1, 1]}', "image_mean is no list of three"),
+        ('{"image_mean": "555", "image_std": [1, 1, 1]}', "image_mean is no list of three"),
+        ('{"image_mean": [0, 0, NaN], "image_std": [1, 1, 1]}', "image_mean is no list of three"),
+        ('{"image_mean": [0, 0, 0], "image_std": [1, 0, 1]}', "image_std is not above 0"),
+        ('{"do_rescale": false, "do_normalize": false}', "colours are not brought"),
+        ('{"rescale_factor": 1, "do_normalize": false}', "colours are not brought"),
     ],
 )
-def test_a_missing_scaling_is_an_error(tmp_path, model_at, content, words):
+def test_a_scaling_that_is_not_known_is_an_error(tmp_path, model_at, content, words):
     folder = save_encoder(tmp_path / "m", picture_config())
     path = folder / "preprocessor_config.json"
     if content is None:
@@ -134,3 +139,29 @@ def test_a_missing_scaling_is_an_error(tmp_path, model_at, content, words):
         path.write_text(content)
     with pytest.raises(PipelineError, match=words):
         fetch_model("tiny", model_at(folder))
+
+
+@pytest.mark.parametrize("rate", ["0", "-5", "1e400", "22050.7", "true", '"16000"'])
+def test_a_sampling_rate_is_a_number_of_samples(tmp_path, model_at, rate):
+    folder = save_encoder(tmp_path / "m", sound_config("rotary"))
+    (folder / "preprocessor_config.json").write_text(f'{{"sampling_rate": {rate}}}')
+    with pytest.raises(PipelineError, match="sampling_rate is no number of samples"):
+        fetch_model("tiny", model_at(folder))
+
+
+def test_what_is_left_out_has_the_default_of_transformers():
+    sound, pictures = {"sampling_rate": 16000}, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+    assert _scaling_of_sound(sound)["normalise"]
+    assert tf.Wav2Vec2FeatureExtractor.from_dict(sound).do_normalize
+    assert _scaling_of_pictures(pictures)["mean"] == [0.5] * 3
+    assert tf.BitImageProcessorPil.from_dict(pictures).do_normalize
+
+
+def test_weights_for_training_alone_may_be_missing(tmp_path, model_at):
+    from safetensors.torch import load_file, save_file
+
+    folder = save_encoder(tmp_path / "m", sound_config("rotary"), sampling_rate=16000)
+    weights = load_file(folder / "model.safetensors")
+    del weights["masked_spec_embed"]
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    assert type(load_model(fetch_model("tiny", model_at(folder)))).__name__.startswith("Wav2Vec2")

@@ -209,6 +209,7 @@ def need(stage, key, *chunk):
         "measure": lambda w, threads: NEEDS.measuring(w.model, w.corpus, [w.protocol]),
         "settings": lambda w, threads: NEEDS.measuring(w.model, *chunk),
         "nulls": lambda w, threads: NEEDS.nulls(w.model, w.corpus, w.protocol),
+        "encode": lambda w, threads: NEEDS.encoding(w.model, w.corpus),
         "judge": lambda w, threads: NEEDS.judging(),
         "change": lambda w, threads: NEEDS.changing(w.model, w.corpus, threads),
         "train": lambda w, threads: NEEDS.training(RUNS[w.run][0]),

@@ -37,7 +37,7 @@ rule encode_sequences:
         model=FETCHED,
     localrule: True
     resources:
-        mem_mb=1500,
+        mem_mb=need("encode", "mem_mb"),
     message:
         "Cut {wildcards.corpus} into tokens of {wildcards.model} ({resources.mem_mb} MB)"
     shell:

@@ -93,6 +93,9 @@ def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
     return Sizes.of_architecture(given.architecture, dtype)
 
 
+# MiB to cut texts into tokens, and for the files of a corpus of sounds or pictures besides; bytes
+# of the convolutions before an encoder of sound, a position.
+_ENCODING, _FILES, _CONVOLVED = 1500, 2000, 350_000
 # Probes that keep half as many numbers as there are tokens.
 _BY_LAG = ("lag", "character_lag")
 
@@ -188,7 +191,25 @@ class Needs:
         row = max((numbers(p, tokens) for p in self._probes(corpus)), default=tokens)
         dtype = self.experiment.model[model].dtype
         passing = self.experiment.runtime.batch_tokens
-        return _mib(extraction_bytes(sizes, dtype, tokens, passing, row))
+        found = extraction_bytes(sizes, dtype, tokens, passing, row)
+        if self.experiment.corpus[corpus].text.read == "sound":
+            found += _CONVOLVED * max(tokens, passing)
+        return _mib(found + 2 * self.content(model, corpus))
+
+    def content(self, model: str, corpus: str) -> int:
+        """Bytes of the samples or pixels that a model is given, all conditions; 0 of tokens."""
+        read = self.experiment.corpus[corpus].text.read
+        if read == "tokens":
+            return 0
+        given = (self.facts(model) or {}).get("input", {})
+        each = given.get("hop", 320) if read == "sound" else 3 * given.get("patch", 16) ** 2
+        return 4 * each * sum(tokens * count for tokens, count in self.passes(corpus).items())
+
+    def encoding(self, model: str, corpus: str) -> Need:
+        """Of encode_sequences; files of sounds and pictures are read whole, three times over."""
+        media = self.experiment.corpus[corpus].text.read != "tokens"
+        more = _mib(3 * self.content(model, corpus)) + _FILES if media else 0
+        return Need(_ENCODING + more, _UNKNOWN_MINUTES)
 
     def card_memory(self, model: str, corpus: str, sizes: Sizes) -> int:
         """MiB on the cards of an extraction, all together."""
