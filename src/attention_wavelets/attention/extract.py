@@ -140,7 +140,8 @@ def run_batch(
     facts = facts or {}
     positions = numbers.shape[1]
     begins = None if places is None else torch.as_tensor(places, dtype=torch.long)
-    shape = Shape(positions, positions, causal, *repeats, given.get("special", 0), begins)
+    skip = given.get("special", 0)
+    shape = Shape(positions, positions, causal, *repeats, skip=skip, places=begins)
     known = {} if known is None else known
     rotary: dict[str, Rotary] = {}
     heads: dict[str, int] = {}
