@@ -157,6 +157,16 @@ def test_draws_of_a_sequence_do_not_depend_on_the_others(method):
     assert np.abs(two - sequence_losses(model, IDS[:2], rows=edit(seed=1))).max() > 1e-4
 
 
+def test_an_edit_serves_sequences_of_several_lengths():
+    model = build("llama")
+    longer = np.random.default_rng(1).integers(8, VOCABULARY, (2, 60))
+    edit = band_edit(0.2, 0.8, "random_phase")
+    sequence_losses(model, IDS, rows=edit)
+    found = sequence_losses(model, longer, rows=edit)
+    fresh = band_edit(0.2, 0.8, "random_phase")
+    np.testing.assert_array_equal(found, sequence_losses(model, longer, rows=fresh))
+
+
 def test_pairs_that_do_not_rotate_are_a_model_without_those_frequencies():
     model = build("llama")
     plain = sequence_losses(model, IDS)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["picture", "picture_config", "save_encoder", "sound", "sound_config"]
+__all__ = ["RATE", "picture", "picture_config", "save_encoder", "sound", "sound_config"]
 
 RATE = 1000
 

@@ -135,7 +135,7 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
         As for `edit_rows`; draws are the same in every layer.
     """
 
-    known: dict[int, Waves] = {}
+    known: dict[tuple[tuple[int, ...], torch.device], Waves] = {}
 
     def edit(rows: Rows) -> Tensor | None:
         if not low < high:
@@ -144,13 +144,14 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
         given = rows.probabilities.flatten(0, 1).transpose(0, 1)
         parts = []
         for first in range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK):
-            if first not in known:
-                # Of the whole block, so that a row has the same draws whatever the chunks are.
-                counts = [min(first + row + 1, rows.call.keys) for row in range(BLOCK)]
-                counts = counts if rows.call.causal else [rows.call.keys] * BLOCK
+            # Of the whole block, so that a row has the same draws whatever the chunks are.
+            last = first + BLOCK
+            counts = range(first + 1, last + 1) if rows.call.causal else (rows.call.keys,) * BLOCK
+            key = tuple(counts), given.device
+            if key not in known:
                 waves = Waves.of(counts, low, high, method == "random_band")
-                known[first] = waves.to(given.device)
-            parts.append(_edited(rows, given, first, known[first], method, seed))
+                known[key] = waves.to(given.device)
+            parts.append(_edited(rows, given, first, known[key], method, seed))
         return torch.cat(parts).transpose(0, 1).reshape(rows.probabilities.shape)
 
     return edit

@@ -40,8 +40,8 @@ class Waves:
         (M,), cycles of each frequency in a row.
     inside
         Boolean (R, M): which frequencies are in the band.
-    size
-        (R, M), factor that makes a cosine of norm 1; 0 where a length has none, or none is asked.
+    used
+        Boolean (R, M): which frequencies a length has and are asked for.
     matrices
         (R, K, 2 * M) float32 for rows of up to `LONGEST` keys; else None.
     """
@@ -49,7 +49,7 @@ class Waves:
     counts: tuple[int, ...]
     bins: Tensor
     inside: Tensor
-    size: Tensor
+    used: Tensor
     matrices: Tensor | None = field(repr=False)
 
     @classmethod
@@ -67,14 +67,12 @@ class Waves:
         used = there if everything else inside
         kept = used.any(0)
         bins, used, inside = bins[kept], used[:, kept], inside[:, kept]
-        # The Nyquist frequency has a cosine of twice the energy, and no sine.
-        size = (torch.where(2 * bins == lengths, 1.0, 2.0) / lengths * used).sqrt()
-        matrices = _matrices(lengths, bins, size) if max(counts) <= LONGEST else None
-        return cls(tuple(counts), bins.long(), inside, size.float(), matrices)
+        matrices = _matrices(lengths, bins, used) if max(counts) <= LONGEST else None
+        return cls(tuple(counts), bins.long(), inside, used, matrices)
 
     def to(self, device: torch.device) -> Waves:
         """The same on a device."""
-        parts = (self.bins, self.inside, self.size)
+        parts = (self.bins, self.inside, self.used)
         matrices = None if self.matrices is None else self.matrices.to(device)
         return Waves(self.counts, *(part.to(device) for part in parts), matrices)
 
@@ -83,7 +81,7 @@ class Waves:
         rows = slice(start, stop)
         counts = self.counts[rows]
         matrices = None if self.matrices is None else self.matrices[rows, : max(counts)]
-        return Waves(counts, self.bins, self.inside[rows], self.size[rows], matrices)
+        return Waves(counts, self.bins, self.inside[rows], self.used[rows], matrices)
 
     @cached_property
     def real(self) -> Tensor:
@@ -102,7 +100,7 @@ class Waves:
             out[:, : last - first] = part.real
             torch.neg(part.imag, out=out[:, len(self.bins) :][:, : last - first])
         # The Nyquist frequency has half the energy that others have, and no sine.
-        height = torch.where(self.real, 0.5**0.5, 1.0) * (self.size > 0)
+        height = torch.where(self.real, 0.5**0.5, 1.0) * self.used
         return found.mul_(height.repeat(1, 2)[:, None])
 
     def added(self, rows: Tensor, change: Tensor) -> Tensor:
@@ -132,12 +130,15 @@ class Waves:
         return int(self.bins[0]), int(self.bins[-1])
 
 
-def _matrices(lengths: Tensor, bins: Tensor, size: Tensor) -> Tensor:
+def _matrices(lengths: Tensor, bins: Tensor, used: Tensor) -> Tensor:
     time = torch.arange(int(lengths.max()), dtype=torch.float64)[:, None]
     # Whole turns are taken away first, so that angles are exact to the last digits.
     angle = 2 * torch.pi * ((bins * time) % lengths[:, :, None] / lengths[:, :, None])
+    # The cosine of the Nyquist frequency has twice the energy of others, its sine none.
+    real = 2 * bins == lengths
+    size = (torch.where(real, 1.0, 2.0) / lengths * used).sqrt()
     height = size[:, None] * (time < lengths[:, :, None])
-    sines = angle.sin() * height * (2 * bins != lengths)[:, None]
+    sines = angle.sin() * height * ~real[:, None]
     return torch.cat([angle.cos() * height, sines], dim=-1).float()
 
 

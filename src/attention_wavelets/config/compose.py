@@ -18,6 +18,7 @@ from attention_wavelets.config import claims as claim_schema
 from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.checkpoints import expand, leave_out, read_known
+from attention_wavelets.config.media import check_media
 from attention_wavelets.config.training import check_recipe
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
@@ -488,7 +489,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     where,
                     "ask for it on `repeated`",
                 )
-    _check_media(experiment, where)
+    check_media(experiment, where)
     _check_causal(experiment, where)
     _check_series(experiment, where)
     head = study.headline
@@ -562,75 +563,6 @@ def _check_causal(experiment: schema.Experiment, where: str) -> None:
             where,
             "add it to `facts`, or leave out `repeated`",
         )
-
-
-def _check_media(experiment: schema.Experiment, where: str) -> None:
-    """Of sounds and pictures, which have no tokens, not everything can be asked."""
-    study = experiment.study
-    cells: list[schema.Measurement | schema.Facts] = [*study.measurements, *study.facts]
-    corpora = list(dict.fromkeys(cell.corpus for cell in cells))
-    reads = {corpus: experiment.corpus[corpus].text.read for corpus in corpora}
-    for corpus, read in reads.items():
-        if read != reads[corpora[0]]:
-            raise PipelineError(
-                f"corpus '{corpora[0]}' has {reads[corpora[0]]}, '{corpus}' has {read}, and every "
-                "model reads every corpus",
-                where,
-                "put them into two studies",
-            )
-    for name in study.models:
-        sizes = experiment.model[name].architecture
-        if sizes and (sizes.vocabulary_size is None) is (reads[corpora[0]] == "tokens"):
-            raise PipelineError(
-                f"model '{name}' {'has no' if sizes.vocabulary_size is None else 'has a'} "
-                f"vocabulary, corpus '{corpora[0]}' has {reads[corpora[0]]}",
-                where,
-                "name models and corpora of one kind",
-            )
-    for corpus, read in reads.items():
-        if read == "tokens":
-            continue
-        mine = [cell for cell in cells if cell.corpus == corpus]
-        kinds = _KINDS_OF_MEDIA[read]
-        for name in dict.fromkeys(condition for cell in mine for condition in cell.conditions):
-            kind = experiment.condition[name].kind
-            if kind not in kinds:
-                raise PipelineError(
-                    f"condition '{name}' of kind `{kind}` is not for {read} (corpus '{corpus}')",
-                    where,
-                    f"leave it out; {read} have conditions of kind {', '.join(kinds)}",
-                )
-        asked = dict.fromkeys(f for c in mine if isinstance(c, schema.Facts) for f in c.facts)
-        if read == "pictures" and (lost := [f for f in asked if f in ("locality", "logit_lags")]):
-            raise PipelineError(
-                f"fact '{lost[0]}' is about steps along a sequence, which patches are not",
-                where,
-                "leave it out",
-            )
-        for name in dict.fromkeys(probe for cell in mine for probe in cell.probes):
-            if experiment.probe[name].kind == "character_lag":
-                raise PipelineError(
-                    f"probe '{name}' counts characters, corpus '{corpus}' has {read}",
-                    where,
-                    "leave it out",
-                )
-        for name in study.models:
-            if experiment.model[name].source.kind == "trained":
-                raise PipelineError(
-                    f"model '{name}' is trained here on tokens, corpus '{corpus}' has {read}",
-                    where,
-                    "put them into two studies",
-                )
-        if study.causal is not None and study.causal.corpus == corpus:
-            raise PipelineError(
-                f"causal: corpus '{corpus}' has {read}, losses are of tokens",
-                where,
-                "name a corpus of texts",
-            )
-
-
-# A part of a picture is no smaller picture of the same, so that pictures are never subsampled.
-_KINDS_OF_MEDIA = {"sound": ("full", "subsample", "shuffle"), "pictures": ("full", "shuffle")}
 
 
 def _check_series(experiment: schema.Experiment, where: str) -> None:

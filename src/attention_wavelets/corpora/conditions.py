@@ -24,13 +24,7 @@ from attention_wavelets.corpora.sequences import MIN_ORDINARY_TOKENS, Sequences
 from attention_wavelets.corpora.tokens import TokenContext
 from attention_wavelets.errors import PipelineError, unknown_name
 
-__all__ = [
-    "BOS_ACTIONS",
-    "CONDITIONS",
-    "METHODS",
-    "apply_condition",
-    "kept_count",
-]
+__all__ = ["BOS_ACTIONS", "CONDITIONS", "METHODS", "apply_condition", "kept_count"]
 
 Indices = NDArray[np.int64]
 

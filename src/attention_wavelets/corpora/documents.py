@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from attention_wavelets.config.schema import Split, Text
-from attention_wavelets.corpora.media import FORMATS, read_media
+from attention_wavelets.corpora.media import read_media
 from attention_wavelets.corpora.mediawiki import read_mediawiki
 from attention_wavelets.corpora.plain import read_jsonl, read_parquet, read_text
 from attention_wavelets.corpora.series import draw_series, read_csv
@@ -53,14 +53,14 @@ def read_documents(text: Text, files: list[Path]) -> Iterator[Document]:
     """
     if text.source.kind == "synthetic":
         return _series(text)
-    if text.format not in (*READERS, *FORMATS):
-        raise unknown_name("format", text.format, [*READERS, *FORMATS], "corpus")
-    if text.format in FORMATS and files:
-        return _media(text, files)
     if not files:
         raise PipelineError(
             f"no file matches '{text.files}'", text.title, "correct `files` or `source`"
         )
+    if text.read != "tokens":
+        return _media(text, files)
+    if text.format not in READERS:
+        raise unknown_name("format", text.format, READERS, "corpus")
     return _documents(READERS[text.format], text, files)
 
 

@@ -25,7 +25,6 @@ from attention_wavelets.corpora.tokens import SpecialTokens
 from attention_wavelets.errors import PipelineError
 
 __all__ = [
-    "FORMATS",
     "choose_media",
     "picture_grid",
     "picture_patches",
@@ -34,9 +33,6 @@ __all__ = [
 ]
 
 Blocks = NDArray[np.float32]
-
-# Formats of a corpus whose documents are no texts.
-FORMATS = ("sound", "pictures")
 
 
 def read_media(path: Path, field: str) -> Iterator[tuple[str, bytes]]:

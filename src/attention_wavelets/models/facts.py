@@ -185,7 +185,7 @@ _NOT_ROTARY = {"rotary_fraction": None, "rotary_frequencies": None, "rotary_base
 
 def _positions(model: Any, text: Any, head_size: int) -> tuple[str, dict[str, Any]]:
     """Name of the position encoding and, for rotary ones, fraction, frequencies and base."""
-    none = dict(_NOT_ROTARY)
+    none = _NOT_ROTARY
     if uses_alibi(text):
         return "alibi", none
     pairs, base = _rotary(model, text, head_size)
@@ -218,11 +218,11 @@ def _elsewhere(model: Any, config: Any) -> tuple[str, dict[str, Any]]:
             "rotary_base": base,
         }
     if config.model_type == "wav2vec2-conformer":
-        return "relative_bias" if kind == "relative" else "none", dict(_NOT_ROTARY)
+        return "relative_bias" if kind == "relative" else "none", _NOT_ROTARY
     if config.model_type in _CONVOLUTIONAL:
-        return "convolutional", dict(_NOT_ROTARY)
+        return "convolutional", _NOT_ROTARY
     axial = any(name.endswith("inv_freq") for name, _ in model.named_buffers())
-    return "rotary_axial" if axial else "learned_absolute", dict(_NOT_ROTARY)
+    return "rotary_axial" if axial else "learned_absolute", _NOT_ROTARY
 
 
 def _rotary(model: Any, text: Any, head_size: int) -> tuple[int, float | None]:
