@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +193,33 @@ def test_a_flipped_bit_is_no_number(name: str, tmp_path: Path):
     with pytest.raises(PipelineError, match=r"damaged|not a readable") as caught:
         read()
     assert str(path) in str(caught.value)
+
+
+READ_AND_STOP = """
+import sys
+from pathlib import Path
+from attention_wavelets.errors import PipelineError
+from attention_wavelets.store.arrays import open_group
+try:
+    with open_group(Path(sys.argv[1]), "full") as dataset:
+        dataset["received"].values
+except PipelineError as error:
+    sys.exit(str(error))
+"""
+
+
+def test_reads_of_other_chunks_say_nothing_after_the_error(tmp_path: Path):
+    path = _written(tmp_path / "a.zarr.zip", _signals(64 * 20))
+    content = bytearray(path.read_bytes())
+    # The data of the first of its chunks.
+    content[content.index(b"\x28\xb5\x2f\xfd", content.index(b"received/c/0/0/0/0")) + 12] ^= 1
+    path.write_bytes(content)
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AND_STOP, str(path)], capture_output=True, text=True
+    )
+    assert done.returncode == 1
+    assert [line for line in done.stderr.splitlines() if str(path) not in line] == []
+    assert "damaged" in done.stderr
 
 
 def test_documents_of_another_shape_are_refused(tmp_path: Path):

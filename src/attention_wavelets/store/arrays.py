@@ -6,18 +6,20 @@ into a zip duplicates entries, and a plain folder as a workflow output has no ch
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
+from zarr.core.sync import sync
 
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import folder_beside, replacing
@@ -130,7 +132,21 @@ def _opened(path: Path) -> Iterator[zarr.storage.ZipStore]:
             f"damaged store ({error})", str(path), "delete the file and run again"
         ) from None
     finally:
+        sync(_reads_ended())
         store.close()
+
+
+async def _reads_ended() -> None:
+    """Wait for what Zarr's own event loop is still reading.
+
+    Zarr raises the first error of a read and leaves the reads of the other chunks behind. A process
+    that ends before them has asyncio print a line for each after the error of the user.
+    """
+    # Told by name, so that two threads that close stores do not wait for each other.
+    own = "reads ended"
+    cast(asyncio.Task[None], asyncio.current_task()).set_name(own)
+    while reads := [task for task in asyncio.all_tasks() if task.get_name() != own]:
+        await asyncio.gather(*reads, return_exceptions=True)
 
 
 @contextmanager
