@@ -138,6 +138,7 @@ def test_heads_that_answer_are_found_and_others_hardly():
     assert found_share(random.standard_normal((20, 100)), others, 0.05, 10) <= 0.02
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_heads_that_cannot_be_tested_are_not_counted():
     random = np.random.default_rng(6)
     own, others = random.standard_normal((20, 4)) + 9, random.standard_normal((30, 4))

@@ -217,6 +217,7 @@ def with_gap(study: StudyTables, gap: str) -> StudyTables:
     return dataclasses.replace(study, **changed)
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 @pytest.mark.parametrize("gap", ["nan", "rows", "columns", "everything"])
 def test_gaps_are_said_not_fatal(
     name: str, gap: str, study: StudyTables, settings: FigureSettings, tmp_path: Path

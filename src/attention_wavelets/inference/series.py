@@ -186,9 +186,12 @@ def found_share(own: Array, others: Array, rate: float, min_documents: int) -> f
     tested = enough >= max(min_documents, 2)
     if not tested.any():
         return float("nan")
+    own, others = own[:, tested], others[:, tested]
+    # A head that never varies has no p-value.
+    varies = [np.fmin.reduce(side) < np.fmax.reduce(side) for side in (own, others)]
     p = stats.ttest_ind(
-        own[:, tested],
-        others[:, tested],
+        own[:, np.any(varies, axis=0)],
+        others[:, np.any(varies, axis=0)],
         equal_var=False,
         alternative="greater",
         nan_policy="omit",

@@ -196,5 +196,6 @@ def not_measured(axes: Axes, place: float | None = None, x: float = 0.5) -> None
 def barren(axes: Axes) -> None:
     """Take the ticks off a panel that shows no data, and say so in it."""
     not_measured(axes)
+    axes.set_xscale("linear")
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1)
