@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from filelock import FileLock
 
 from attention_wavelets.config.schema import Model
 from attention_wavelets.errors import PipelineError
@@ -39,10 +43,30 @@ def minilm_manifest() -> dict[str, Any]:
     return _manifest("minilm-l6")
 
 
+def made_once(temporary: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that the first of parallel workers makes, and the others find."""
+    base = temporary.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        # Beside the folders of the workers and as deep: records of a run name the modules of a rule
+        # relative to the project, which a copy must find where the run did.
+        base = base.parent / "shared"
+        base.mkdir(exist_ok=True)
+    folder = base / name
+    done = folder.with_suffix(".done")
+    with FileLock(folder.with_suffix(".lock")):
+        if not done.exists():
+            # What a worker has left that failed to make it.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            done.touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def tiny_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with a tiny Llama, a tiny BERT and text.jsonl; do not write to it."""
-    return make_inputs(tmp_path_factory.mktemp("inputs"))
+    return made_once(tmp_path_factory, "inputs", make_inputs)
 
 
 @pytest.fixture
@@ -54,10 +78,14 @@ def tiny_project(tiny_inputs: Path, tmp_path: Path) -> Project:
 @pytest.fixture(scope="session")
 def finished(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project after one real run; do not change it, take a copy."""
-    project = make_project(tmp_path_factory.mktemp("finished") / "project", tiny_inputs)
-    done = project.snakemake()
-    assert done.returncode == 0, done.stdout + done.stderr
-    return project
+
+    def make(folder: Path) -> None:
+        done = make_project(folder / "project", tiny_inputs).snakemake()
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    run = made_once(tmp_path_factory, "tiny_run", make)
+    # Of each worker its own, since tests plan in it at the same time.
+    return Project(run / "project").copy(tmp_path_factory.mktemp("finished") / "project")
 
 
 @pytest.fixture

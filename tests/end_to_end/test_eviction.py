@@ -71,7 +71,7 @@ def run(hub: Any, inputs: Path, folder: Path, keep: bool) -> Run:
     }
     project.yaml("model/run").write_text(yaml.safe_dump(model), encoding="utf-8")
     study = yaml.safe_load(project.yaml("study/tiny").read_text(encoding="utf-8"))
-    study |= {"models": ["run"], "claims": []}
+    study |= {"models": ["run"], "claims": [], "figures": ["band_shares"]}
     project.yaml("study/tiny").write_text(yaml.safe_dump(study), encoding="utf-8")
     project.change("runtime/default", "checkpoints_on_disk: 2", "checkpoints_on_disk: 1")
     env = hub.environment(folder)
