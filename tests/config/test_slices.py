@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -14,7 +15,7 @@ import pytest
 from attention_wavelets.config.compose import compose, options
 from attention_wavelets.config.lock import LOCK_FILE, read_lock
 from attention_wavelets.config.slices import canonical, slices
-from attention_wavelets.config.sources import STAGE_SOURCES, code_digest, stage_sources
+from attention_wavelets.config.sources import PACKAGE, STAGE_SOURCES, code_digest, stage_sources
 from attention_wavelets.errors import PipelineError
 from helpers.tiny_study import ROOT
 
@@ -209,6 +210,36 @@ def test_every_rule_with_code_has_its_sources():
     for patterns in STAGE_SOURCES.values():
         for pattern in patterns:
             assert list((ROOT / "src/attention_wavelets").glob(pattern)), pattern
+
+
+def imported(file: Path) -> set[Path]:
+    """Modules of this package that a module imports, at its top or inside a function."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            "attention_wavelets"
+        ):
+            folder = PACKAGE.joinpath(*node.module.split(".")[1:])
+            places = [folder.with_suffix(".py"), *(folder / f"{a.name}.py" for a in node.names)]
+            found |= {place for place in places if place.is_file()}
+    return found
+
+
+def test_sources_hold_what_they_import_of_the_rooms_that_compute():
+    of_module: dict[Path, set[Path]] = {}
+    for stage in STAGE_SOURCES:
+        listed = {Path(file) for file in stage_sources(stage)}
+        for file in listed:
+            # Two stages of one module have half of its imports each.
+            shared = file if file.parent.name == "stages" else Path(stage)
+            of_module.setdefault(shared, set()).update(listed)
+    rooms = {"attention", "causal", "inference", "training"}
+    for stage in STAGE_SOURCES:
+        listed = {Path(file) for file in stage_sources(stage)}
+        own = set().union(*(of_module.get(file, set()) for file in listed), listed)
+        for file in sorted(file for file in listed if file.suffix == ".py"):
+            lacking = {f for f in imported(file) - own if f.relative_to(PACKAGE).parts[0] in rooms}
+            assert not lacking, (stage, file, lacking)
 
 
 def test_an_unknown_stage_lists_the_stages():

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from attention_wavelets.config.compose import compose
 from attention_wavelets.config.slices import slices, slices_by_stage
@@ -126,6 +128,41 @@ def test_a_recipe_that_cannot_be_followed_is_refused(project: Project, override:
     message = refusal(project, f"recipe.tiny.{override}")
     assert "conf/recipe/tiny.yaml" in message
     assert BAD_RECIPES[override] in message
+
+
+def test_the_first_and_the_last_step_are_kept_whatever_the_recipe_names(project: Project):
+    assert composed(project, "recipe.tiny.keep=[4]").recipe["tiny"].kept == [0, 4, 12]
+
+
+OTHER_SPLITS = {
+    "none": None,
+    "seed": {"held_out": 0.5, "seed": 1},
+    "share": {"held_out": 0.25, "seed": 0},
+}
+
+
+def measure_another(project: Project, split: dict[str, Any] | None) -> None:
+    """A second corpus, of the same text as the recipe's."""
+    corpus = yaml.safe_load(project.yaml("corpus/tiny").read_text(encoding="utf-8"))
+    corpus["text"]["split"] = split
+    study = yaml.safe_load(project.yaml("study/tiny").read_text(encoding="utf-8"))
+    study["measurements"].append({**study["measurements"][0], "corpus": "other"})
+    for name, content in (("corpus/other", corpus), ("study/tiny", study)):
+        project.yaml(name).write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+@pytest.mark.parametrize("split", OTHER_SPLITS)
+def test_a_text_that_was_trained_on_is_not_measured(project: Project, split: str):
+    measure_another(project, OTHER_SPLITS[split])
+    message = refusal(project)
+    assert "conf/corpus/other.yaml" in message
+    assert "documents of 'other' are among those that recipe 'tiny' trains on" in message
+
+
+@pytest.mark.parametrize("part", ["held_out", "training"])
+def test_both_parts_of_a_recipes_own_split_are_measured(project: Project, part: str):
+    measure_another(project, {"held_out": 0.5, "seed": 0, "part": part})
+    assert {cell.corpus for cell in composed(project).study.measurements} == {"tiny", "other"}
 
 
 def test_a_claim_is_asked_of_the_models_that_the_study_names(project: Project):

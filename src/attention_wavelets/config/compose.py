@@ -19,7 +19,7 @@ from attention_wavelets.config import schema
 from attention_wavelets.config.check import check
 from attention_wavelets.config.checkpoints import expand, leave_out, read_known
 from attention_wavelets.config.media import check_media
-from attention_wavelets.config.training import check_recipe
+from attention_wavelets.config.training import check_recipe, check_trained_texts
 from attention_wavelets.config.variants import vary
 from attention_wavelets.errors import PipelineError, unknown_name
 from attention_wavelets.measures.offered import OFFERED, protocol_measures
@@ -436,21 +436,7 @@ def _cross_check(experiment: schema.Experiment, where: str) -> None:
                     f"conf/model/{name}.yaml",
                     "name the model that carries the architecture",
                 )
-    for name, recipe in experiment.recipe.items():
-        for corpus in recipe.corpora:
-            split = experiment.corpus[corpus].text.split
-            if experiment.corpus[corpus].text.read != "tokens":
-                raise PipelineError(
-                    f"corpus: '{corpus}' has no texts to train on",
-                    f"conf/recipe/{name}.yaml",
-                    "name a corpus of texts or series",
-                )
-            if split is None or split.part != "held_out":
-                raise PipelineError(
-                    f"corpus: '{corpus}' holds no documents out of training",
-                    f"conf/recipe/{name}.yaml",
-                    f"add `split: {{held_out: 0.25}}` to the text of conf/corpus/{corpus}.yaml",
-                )
+    check_trained_texts(experiment)
     for cell in study.measurements:
         reference = experiment.protocol[cell.protocol].reference
         scaled = [c for c in cell.conditions if experiment.condition[c].kind == "subsample"]

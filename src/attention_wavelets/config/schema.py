@@ -414,8 +414,8 @@ class Recipe(Strict):
 
     @property
     def kept(self) -> list[int]:
-        """Steps whose weights are kept, ascending; the last always is."""
-        return sorted({*self.keep, self.last_step})
+        """Steps whose weights are kept, ascending; 0 and the last always are."""
+        return sorted({0, *self.keep, self.last_step})
 
 
 class FullCondition(Strict):

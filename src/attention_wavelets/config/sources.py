@@ -34,6 +34,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "prepare_recipe": ("training/tokens.py", "stages/training.py"),
     "train_model": (
         "attention/inputs.py",
+        "stages/training.py",
         "store/training.py",
         "training/architectures.py",
         "training/batches.py",
@@ -49,6 +50,7 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     ),
     "extract_signals": (
         "attention/*.py",
+        "corpora/tokens.py",
         "models/facts.py",
         "models/load.py",
         "stages/extract.py",
@@ -65,7 +67,9 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "change_attention": (
         "attention/capture.py",
         "attention/inputs.py",
+        "attention/mask.py",
         "attention/rows.py",
+        "attention/value_output.py",
         "causal/*.py",
         "models/load.py",
         "stages/causal.py",
@@ -75,12 +79,17 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
         "inference/intervals.py",
         "inference/multiple.py",
         "inference/series.py",
+        "measures/arrays.py",
         "measures/spectrum.py",
+        "measures/two_sided.py",
         "stages/series.py",
     ),
     "summarise_changes": ("inference/intervals.py", "stages/causal.py"),
     "compare_runs": (
         "inference/designs.py",
+        "inference/intervals.py",
+        "inference/multiple.py",
+        "inference/regression.py",
         "inference/shapes.py",
         "report/trained.py",
         "stages/runs.py",
@@ -106,6 +115,8 @@ STAGE_SOURCES: dict[str, tuple[str, ...]] = {
     "write_report": (
         *PUBLISHED,
         "claims/verdict.py",
+        "inference/decay.py",
+        "inference/intervals.py",
         "report/*.html",
         "report/*.py",
         "report/figures/*.py",

@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Literal
 from attention_wavelets.errors import PipelineError
 
 if TYPE_CHECKING:
-    from attention_wavelets.config.schema import Recipe, TrainedSource
+    from attention_wavelets.config.schema import Experiment, Recipe, Split, TrainedSource
 
-__all__ = ["FAMILIES", "Family", "check_recipe", "check_source", "parameters"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "check_recipe",
+    "check_source",
+    "check_trained_texts",
+    "parameters",
+]
 
 
 @dataclass(frozen=True)
@@ -128,3 +135,49 @@ def check_recipe(recipe: Recipe, where: str) -> None:
         raise PipelineError(
             f"optimiser.warmup: {recipe.optimiser.warmup} steps of {last}", where, "shorten it"
         )
+
+
+def check_trained_texts(experiment: Experiment) -> None:
+    """Refuse recipes that hold nothing out, and measuring a model on text that it was trained on.
+
+    A text with a `split` of its own part `training` is measured: who writes that means it.
+
+    Raises
+    ------
+    PipelineError
+        A corpus to train on that is no text or has no split, and a measured corpus of the same
+        source whose split is another.
+    """
+    corpora = experiment.corpus
+    for name, recipe in experiment.recipe.items():
+        for corpus in recipe.corpora:
+            split = corpora[corpus].text.split
+            if corpora[corpus].text.read != "tokens":
+                raise PipelineError(
+                    f"corpus: '{corpus}' has no texts to train on",
+                    f"conf/recipe/{name}.yaml",
+                    "name a corpus of texts or series",
+                )
+            if split is None or split.part != "held_out":
+                raise PipelineError(
+                    f"corpus: '{corpus}' holds no documents out of training",
+                    f"conf/recipe/{name}.yaml",
+                    f"add `split: {{held_out: 0.25}}` to the text of conf/corpus/{corpus}.yaml",
+                )
+            for measured in sorted({cell.corpus for cell in experiment.study.measurements}):
+                text = corpora[measured].text
+                if text.source == corpora[corpus].text.source and not _same_sides(
+                    text.split, split
+                ):
+                    raise PipelineError(
+                        f"text.split: documents of '{measured}' are among those that recipe "
+                        f"'{name}' trains on",
+                        f"conf/corpus/{measured}.yaml",
+                        f"take the split of conf/corpus/{corpus}.yaml, or leave out the corpus or "
+                        "the models trained here",
+                    )
+
+
+def _same_sides(one: Split | None, other: Split) -> bool:
+    """Whether two splits of one text draw the same documents, whichever part they read."""
+    return one is not None and (one.held_out, one.seed) == (other.held_out, other.seed)
