@@ -10,6 +10,7 @@ from attention_wavelets.inference.series import (
     apart,
     by_document,
     found_share,
+    free_bins,
     mean_known,
     power_shares,
     share_at,
@@ -19,6 +20,7 @@ from attention_wavelets.inference.series import (
 )
 
 N = 128
+ALL = np.ones(N // 2, dtype=np.bool_)
 
 
 def test_shares_sum_to_one_and_leave_the_level_out():
@@ -39,21 +41,61 @@ def test_a_constant_and_an_unknown_signal_have_no_shares():
 @pytest.mark.parametrize("period", [2, 4, 9.3, 21, 32])
 def test_a_sinusoid_has_its_power_at_its_period(period: float):
     x = np.cos(2 * np.pi * np.arange(N) / period + 0.4)
-    assert share_at(power_shares(x), period, N) > -2
+    assert share_at(power_shares(x), period, N, ALL) > -2
     if period > 4:
-        assert share_at(power_shares(x), period / 2, N) < -15
+        assert share_at(power_shares(x), period / 2, N, ALL) < -15
 
 
 def test_white_noise_has_its_even_share():
     noise = np.random.default_rng(1).standard_normal((4000, N))
-    found = 10 ** (share_at(power_shares(noise), 8, N) / 10)
+    found = 10 ** (share_at(power_shares(noise), 8, N, ALL) / 10)
     assert found.mean() == pytest.approx(3 / 64, rel=0.05)
 
 
 @pytest.mark.parametrize("period", [1.5, 65])
 def test_a_period_that_a_signal_cannot_hold_is_refused(period: float):
     with pytest.raises(ValueError, match="period"):
-        share_at(np.ones(64) / 64, period, N)
+        share_at(np.ones(64) / 64, period, N, ALL)
+
+
+def test_free_bins_leave_out_lines_and_their_second_harmonics():
+    assert free_bins([], N).tolist() == ALL.tolist()
+    # 8 samples: 16 and 32 cycles; three bins each, since the window is 0 two bins from a line.
+    assert np.flatnonzero(~free_bins([8], N)).tolist() == [14, 15, 16, 30, 31, 32]
+    # Between two bins a line fills four.
+    assert np.flatnonzero(~free_bins([N / 8.5], N)).tolist() == [6, 7, 8, 9, 15, 16, 17]
+    # Above half a cycle a sample a harmonic comes back: 48 cycles, and 96 - 128.
+    assert np.flatnonzero(~free_bins([N / 48], N)).tolist() == [30, 31, 32, 46, 47, 48]
+    assert len(free_bins([8], 127)) == 63
+
+
+@pytest.mark.parametrize("other", [4, 6, N / 28.5, 32])
+@pytest.mark.parametrize("level", [1, 10])
+def test_another_period_does_not_change_the_share_at_this_one(other: float, level: float):
+    random = np.random.default_rng(8)
+    noise = random.standard_normal((500, N))
+    wave = level * np.sin(2 * np.pi * np.arange(N) / other)
+    free = free_bins([9, other], N)
+    alone, beside = (share_at(power_shares(x), 9, N, free) for x in (noise, noise + wave))
+    assert beside.mean() == pytest.approx(alone.mean(), abs=0.4)
+    # It would, if the other's line were counted.
+    told = share_at(power_shares(noise + wave), 9, N, ALL).mean()
+    assert told < share_at(power_shares(noise), 9, N, ALL).mean() - 1
+
+
+def test_a_share_is_that_of_the_formula():
+    shares = np.arange(1.0, 65) / np.arange(1, 65).sum()
+    free = free_bins([8, 4], N)
+    kept = [k for k in range(1, 65) if free[k - 1]]
+    near = 15 + 16 + 17
+    expected = 10 * np.log10(near / (near + sum(kept)))
+    assert share_at(shares, 8, N, free) == pytest.approx(expected)
+    # The bins at the period count once, free or not.
+    assert share_at(shares, 8, N, ALL) == pytest.approx(10 * np.log10(near / (64 * 65 / 2)))
+
+
+def test_without_a_free_bin_a_share_is_unknown():
+    assert np.isnan(share_at(np.ones((2, 64)) / 64, 8, N, ~ALL)).all()
 
 
 def test_periods_are_apart_by_three_bins():
@@ -72,7 +114,7 @@ def test_a_sinusoid_leaves_periods_that_are_apart_alone(period: float):
     x = np.cos(2 * np.pi * np.arange(N) / period)
     for other in (4, 6, 9, 14, 21, 32):
         if apart(other, [period], N):
-            assert share_at(power_shares(x), other, N) < -20
+            assert share_at(power_shares(x), other, N, ALL) < -20
 
 
 @pytest.mark.parametrize("bins", [64, 63, 127, 128])
@@ -133,18 +175,34 @@ def test_a_document_counts_once():
 def test_heads_that_answer_are_found_and_others_hardly():
     random = np.random.default_rng(3)
     own, others = random.standard_normal((20, 100)), random.standard_normal((80, 100))
+    response = random.standard_normal((20, 100))
     own[:, :30] += 2
-    assert 0.3 <= found_share(own, others, 0.05, 10) <= 0.35
-    assert found_share(random.standard_normal((20, 100)), others, 0.05, 10) <= 0.02
+    response[:, :30] += 2
+    assert 0.3 <= found_share(own, others, response, 0.05, 10) <= 0.35
+    nothing = random.standard_normal((20, 100))
+    assert found_share(nothing, others, response, 0.05, 10) <= 0.02
+
+
+def test_a_head_above_one_of_two_alone_is_not_found():
+    random = np.random.default_rng(9)
+    own, others = random.standard_normal((20, 100)), random.standard_normal((80, 100))
+    response = random.standard_normal((20, 100))
+    assert found_share(own + 2, others, response, 0.05, 10) <= 0.05
+    assert found_share(own, others, response + 2, 0.05, 10) <= 0.05
+    assert found_share(own + 2, others, response + 2, 0.05, 10) == 1
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_heads_that_cannot_be_tested_are_not_counted():
     random = np.random.default_rng(6)
     own, others = random.standard_normal((20, 4)) + 9, random.standard_normal((30, 4))
+    response = random.standard_normal((20, 4)) + 9
     own[:, 1:] = np.nan
-    assert found_share(own, others, 0.05, 10) == 1
-    assert np.isnan(found_share(own[:3], others, 0.05, 10))
-    assert np.isnan(found_share(own, np.full_like(others, np.nan), 0.05, 10))
+    assert found_share(own, others, response, 0.05, 10) == 1
+    assert np.isnan(found_share(own[:3], others, response, 0.05, 10))
+    assert np.isnan(found_share(own, others, response[:3], 0.05, 10))
+    assert np.isnan(found_share(own, np.full_like(others, np.nan), response, 0.05, 10))
     # A head that never varies has no p-value.
-    assert np.isnan(found_share(np.ones((20, 2)), np.ones((30, 2)), 0.05, 10))
+    ones = np.ones((20, 2))
+    assert np.isnan(found_share(ones, np.ones((30, 2)), response[:, :2], 0.05, 10))
+    assert np.isnan(found_share(own[:, :1], others[:, :1], ones[:, :1], 0.05, 10))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,13 @@ from attention_wavelets.inference.multiple import benjamini_hochberg
 from attention_wavelets.measures.spectrum import power_spectrum, window_values
 
 __all__ = [
+    "MIN_OCTAVES",
     "apart",
     "by_document",
     "found_share",
+    "free_bins",
     "mean_known",
+    "octaves",
     "power_shares",
     "share_at",
     "slope",
@@ -27,6 +30,8 @@ __all__ = [
 Array = NDArray[np.float64]
 
 _WINDOW = "hann_periodic"
+# Fewer say nothing of a slope.
+MIN_OCTAVES = 3
 
 
 def power_shares(signals: NDArray[np.floating[Any]]) -> Array:
@@ -55,8 +60,36 @@ def power_shares(signals: NDArray[np.floating[Any]]) -> Array:
     return np.where(varies, power / np.where(varies, total, 1.0), np.nan)
 
 
-def share_at(shares: Array, period: float, count: int) -> Array:
-    """Share of the power within one bin of a period, (...), in dB (10 log10).
+def free_bins(periods: Iterable[float], count: int) -> NDArray[np.bool_]:
+    """Bins that hold none of the periods and no second harmonic of one: (n // 2,), from bin 1 on.
+
+    A sinusoid fills the bins less than two from its frequency (main lobe of the Hann window; less
+    than 0.1 % of its power lies beyond). Attention is no linear function of the samples and adds
+    harmonics, of which the second is the strongest; above half a cycle a sample it comes back
+    folded. Higher ones are not left out: with all of them few bins would remain.
+
+    Parameters
+    ----------
+    periods
+        In samples, at least 2.
+    count
+        n, length of the signal.
+    """
+    bins = np.arange(1, count // 2 + 1)
+    free = np.ones(len(bins), dtype=np.bool_)
+    for period in periods:
+        place = count / period
+        for line in (place, min(2 * place, count - 2 * place)):
+            free &= np.abs(bins - line) >= 2
+    return free
+
+
+def share_at(shares: Array, period: float, count: int, free: NDArray[np.bool_]) -> Array:
+    """Power within one bin of a period, over that and the power of free bins: (...), in dB.
+
+    10 log10(P / (P + R)), P the power of bins within one of n / period, R that of the other free
+    bins; at most 0. If R held the lines of other periods, a signal that follows one of them
+    would have a lower share here, though it does the same at this period.
 
     Parameters
     ----------
@@ -66,6 +99,14 @@ def share_at(shares: Array, period: float, count: int) -> Array:
         In samples, at least 2 and at most half the signal.
     count
         n.
+    free
+        (n // 2,), as `free_bins` gives for all periods that any of the compared signals may follow.
+        The same for all signals that are compared.
+
+    Returns
+    -------
+    numpy.ndarray
+        (...), NaN where shares are NaN or all power is elsewhere, and where no free bin is left.
 
     Raises
     ------
@@ -76,8 +117,12 @@ def share_at(shares: Array, period: float, count: int) -> Array:
     if not 2 <= place <= count / 2:
         raise ValueError(f"period {period} in a signal of {count} samples")
     near = np.abs(np.arange(1, shares.shape[-1] + 1) - place) <= 1
-    with np.errstate(divide="ignore"):
-        found = 10 * np.log10(shares[..., near].sum(-1))
+    rest = free & ~near
+    if not rest.any():
+        return np.full(shares.shape[:-1], np.nan)
+    power = shares[..., near].sum(-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        found = 10 * np.log10(power / (power + shares[..., rest].sum(-1)))
     return np.where(np.isfinite(found), found, np.nan)
 
 
@@ -90,23 +135,27 @@ def apart(period: float, others: Sequence[float], count: int) -> bool:
     return bool(others) and all(abs(count / period - count / other) >= 3 for other in others)
 
 
+def octaves(bins: int) -> list[tuple[int, int]]:
+    """Whole octaves of bins 2 ... `bins`: (first, one beyond the last) of each."""
+    return [(2**k, 2 ** (k + 1)) for k in range(1, 64) if 2 ** (k + 1) <= bins + 1]
+
+
 def slope(shares: Array) -> Array:
     """Slope of log power over log frequency, (...): -1 halves the power with every octave up.
 
     Least squares over whole octaves from bin 2 on, each with its mean power. Take it of the mean of
-    many spectra: of a single one the logarithm of few bins is too low. NaN below three octaves.
+    many spectra: of a single one the logarithm of few bins is too low. NaN below `MIN_OCTAVES`.
 
     Parameters
     ----------
     shares
         (..., n // 2), bins from 1 on.
     """
-    last = shares.shape[-1]
-    octaves = [(2**k, 2 ** (k + 1)) for k in range(1, 64) if 2 ** (k + 1) <= last + 1]
-    if len(octaves) < 3:
+    whole = octaves(shares.shape[-1])
+    if len(whole) < MIN_OCTAVES:
         return np.full(shares.shape[:-1], np.nan)
-    levels = [shares[..., low - 1 : high - 1].mean(-1) for low, high in octaves]
-    centres = np.array([np.log2(np.arange(low, high)).mean() for low, high in octaves])
+    levels = [shares[..., low - 1 : high - 1].mean(-1) for low, high in whole]
+    centres = np.array([np.log2(np.arange(low, high)).mean() for low, high in whole])
     with np.errstate(divide="ignore"):
         y = np.log2(np.stack(levels, axis=-1))
     x = centres - centres.mean()
@@ -170,32 +219,46 @@ def two_samples(
     return difference, float(low), float(high)
 
 
-def found_share(own: Array, others: Array, rate: float, min_documents: int) -> float:
-    """Share of heads that are above the others (Welch, one-sided); NaN where none can be tested.
+def found_share(
+    own: Array, others: Array, response: Array, rate: float, min_documents: int
+) -> float:
+    """Share of heads above the others and above the same series shuffled; NaN if none is tested.
+
+    Two one-sided tests per head: Welch's of `own` against `others`, and a t-test of `response`
+    against 0, which is paired since series and shuffled series are the same documents. The larger
+    p-value tests that both hold (intersection-union: Berger 1982, Technometrics 24:295).
 
     Parameters
     ----------
     own, others
-        (document, head), a document once.
+        (document, head), a document once; dB.
+    response
+        (document, head), what `own` has above the same documents shuffled; dB.
     rate
         False discoveries that are let through (Benjamini and Hochberg over heads).
     min_documents
-        A head with fewer on either side is not tested, and not counted.
+        A head with fewer in any of the three is not tested, and not counted.
+
+    Returns
+    -------
+    float
+        In [0, 1], or NaN. A head for which either test has no p-value, as its numbers do not vary,
+        is not counted.
     """
-    enough = np.minimum(np.isfinite(own).sum(0), np.isfinite(others).sum(0))
+    sides = (own, others, response)
+    enough = np.min([np.isfinite(side).sum(0) for side in sides], axis=0)
     tested = enough >= max(min_documents, 2)
     if not tested.any():
         return float("nan")
-    own, others = own[:, tested], others[:, tested]
-    # A head that never varies has no p-value.
-    varies = [np.fmin.reduce(side) < np.fmax.reduce(side) for side in (own, others)]
-    p = stats.ttest_ind(
-        own[:, np.any(varies, axis=0)],
-        others[:, np.any(varies, axis=0)],
-        equal_var=False,
-        alternative="greater",
-        nan_policy="omit",
+    varies = [np.fmin.reduce(side) < np.fmax.reduce(side) for side in sides]
+    tested &= (varies[0] | varies[1]) & varies[2]
+    if not tested.any():
+        return float("nan")
+    own, others, response = (side[:, tested] for side in sides)
+    beside = stats.ttest_ind(
+        own, others, equal_var=False, alternative="greater", nan_policy="omit"
     ).pvalue
-    known = np.asarray(p, dtype=np.float64)
-    known = known[np.isfinite(known)]
+    above = stats.ttest_1samp(response, 0.0, alternative="greater", nan_policy="omit").pvalue
+    p = np.maximum(np.asarray(beside, dtype=np.float64), np.asarray(above, dtype=np.float64))
+    known = p[np.isfinite(p)]
     return float((benjamini_hochberg(known) < rate).mean()) if len(known) else float("nan")

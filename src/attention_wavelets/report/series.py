@@ -55,10 +55,12 @@ def series_section(tables: StudyTables) -> Markup:
                 f"Probe {probes[0]}, mean over heads. What is compared is a share: how much of a "
                 "head's variation, the mean level apart, lies within one frequency bin of a known "
                 "period, in dB; over the same series shuffled, and over series of periods at least "
-                "three bins away. A head singles a period out if the second is above chance (false "
-                "discoveries among the heads controlled). Fresh weights answer too, since keys "
-                "depend on the sample: compare before and after. Ranges are over models (seeds); "
-                "intervals over series stand in series.csv."
+                "three bins away. Frequencies of the other known periods and second harmonics are "
+                "left out of the variation, so that a head that follows another period has nothing "
+                "here. A head singles a period out if it is above both (the larger p-value of two; "
+                "false discoveries among the heads controlled). Fresh weights answer too, since "
+                "keys depend on the sample: compare before and after. Ranges are over models "
+                "(seeds); intervals over series stand in series.csv."
             ),
             *(part for probe in probes for part in _tables(tables, rows, probe)),
         ]

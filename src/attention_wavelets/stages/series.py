@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,13 @@ from attention_wavelets.corpora.series import levels_of
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.intervals import clustered_t
 from attention_wavelets.inference.series import (
+    MIN_OCTAVES,
     apart,
     by_document,
     found_share,
+    free_bins,
     mean_known,
+    octaves,
     power_shares,
     share_at,
     slope_interval,
@@ -193,13 +197,21 @@ def _answers(
                 for name, other in groups.items()
                 if apart(period, other.get("periods", []), least)
             ]
-            numbers = _at(spectra, period, mine, np.isin(labels, others), documents, config)
-            yield {**row, "truth": period, **numbers}
+            # Of all series that are compared: one set of bins, so that shares are comparable.
+            compared = chain(known["periods"], *(groups[name]["periods"] for name in others))
+            free = free_bins(compared, spectra.count)
+            if not free.any():
+                reason = f"no frequency of {spectra.count} positions is free of known periods"
+                yield {**row, "truth": period, "reason": reason}
+                continue
+            chosen = (mine, np.isin(labels, others))
+            yield {**row, "truth": period, **_at(spectra, period, free, *chosen, documents, config)}
 
 
 def _at(
     spectra: _Spectra,
     period: float,
+    free: np.ndarray,
     mine: np.ndarray,
     others: np.ndarray,
     documents: np.ndarray,
@@ -208,8 +220,9 @@ def _at(
     """What attention does at a period of the data: beside shuffled series, and beside others."""
     rules = config["statistics"]
     least, confidence = rules["min_documents"], rules["confidence"]
-    own = share_at(spectra.own, period, spectra.count)
-    response = own[mine] - share_at(spectra.without[mine], period, spectra.count)
+    own = share_at(spectra.own, period, spectra.count, free)
+    # A sequence and its shuffled one stand in the same row.
+    response = own[mine] - share_at(spectra.without[mine], period, spectra.count, free)
     found = clustered_t(
         mean_known(response, axis=1), documents[mine], confidence, min_clusters=least
     )
@@ -229,7 +242,8 @@ def _at(
     means = (mean_known(part, axis=1) for part in (ours, theirs))
     limits = two_samples(*means, confidence, least)
     numbers |= dict(zip(("specific", "specific_low", "specific_high"), limits, strict=True))
-    numbers["found"] = found_share(ours, theirs, config["false_discoveries"], least)
+    paired = by_document(response, documents[mine])
+    numbers["found"] = found_share(ours, theirs, paired, config["false_discoveries"], least)
     return numbers
 
 
@@ -242,11 +256,16 @@ def _slopes(
         for part in (spectra.own, spectra.without)
     )
     limits = slope_interval(own, rules["confidence"], rules["min_documents"])
-    few = len(own) < rules["min_documents"]
+    if len(octaves(own.shape[-1])) < MIN_OCTAVES:
+        reason = f"fewer than {MIN_OCTAVES} octaves in {spectra.count} positions"
+    elif not np.isfinite(limits[0]):
+        reason = "undefined"
+    else:
+        reason = "documents" if np.isnan(limits[1]) else ""
     return {
         **dict(zip(("slope", "slope_low", "slope_high"), limits, strict=True)),
         "slope_without": slope_interval(without, rules["confidence"], 2)[0],
-        "reason": "documents" if few else "",
+        "reason": reason,
     }
 
 

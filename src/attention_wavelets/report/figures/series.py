@@ -118,9 +118,10 @@ SERIES_SCALES = FigureSpec(
         "varies more at that frequency because of the order of the data. Strokes mark the periods "
         "that the series have. A model that follows the scales of the data has light cells at the "
         "strokes, as the series themselves have (first panel); light cells at the same frequency "
-        "in every row are the model's own. Fresh weights follow a little, since keys depend on the "
-        "sample. Noise has no period; its slope is told in the report. Quantisation and tuning are "
-        "part of each name."
+        "in every row are the model's own. Shares sum to one: where attention follows a period, "
+        "the other frequencies of the row are darker. Fresh weights follow a little, since keys "
+        "depend on the sample. Noise has no period; its slope is told in the report. Quantisation "
+        "and tuning are part of each name."
     ),
     draw=draw_series,
     category="Series of known scale",
