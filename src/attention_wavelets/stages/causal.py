@@ -84,14 +84,15 @@ def change_attention(
     """
     from tqdm import tqdm
 
+    from attention_wavelets.causal.output import refuse_other_output
     from attention_wavelets.models.load import load_model
 
     name = manifest["name"]
     if not manifest["facts"]["causal"]:
         raise PipelineError("predicts no next token", name, "leave it out of study.causal.models")
     model = load_model(dict(manifest), device=device)
-    _refuse_other_output(model.config.get_text_config(), name)
     texts = _texts(config, sequences)
+    refuse_other_output(model, texts[0].ids, name)
     scores = _scores(config, heads, signals)
     with table_writer(out) as writer:
         for text in texts:
@@ -104,17 +105,6 @@ def change_attention(
                 for place, (key, value) in enumerate({**change.keys, "draw": change.draw}.items()):
                     frame.insert(place, key, value)
                 writer.append(frame)
-
-
-def _refuse_other_output(config: Any, name: str) -> None:
-    """A base model has no output layer: only a table of tokens that serves as one can be used."""
-    tied = getattr(config, "tie_word_embeddings", False)
-    if not tied or getattr(config, "final_logit_softcapping", None):
-        raise PipelineError(
-            "its output layer is not its table of tokens alone, so that its loss is not known here",
-            name,
-            "leave it out of study.causal.models",
-        )
 
 
 def _texts(config: Mapping[str, Any], sequences: Path) -> list[_Text]:
