@@ -136,6 +136,64 @@ def test_a_band_of_all_rows_is_changed_as_row_by_row(method):
     np.testing.assert_allclose(sequence_losses(model, IDS), by_hand(model), rtol=2e-5)
 
 
+def first_rows(model, edit) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows of the first layer before and after, (sequence, head, query, key)."""
+    seen = []
+
+    def note(rows):
+        changed = edit(rows)
+        seen.append((rows.call, rows.probabilities.clone(), changed.clone()))
+        return changed
+
+    with torch.inference_mode(), editing(model, rows=note):
+        model(input_ids=torch.as_tensor(IDS), use_cache=False)
+    pairs = [
+        [functional.pad(part, (0, IDS.shape[1] - part.shape[3])) for part in parts]
+        for call, *parts in seen
+        if call is seen[0][0]
+    ]
+    before, after = (torch.cat(part, dim=2) for part in zip(*pairs, strict=True))
+    return before, after
+
+
+@pytest.mark.parametrize("chunk", [None, 5])
+@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+@pytest.mark.parametrize("name", ["mistral", "gemma2"])
+def test_of_a_layer_with_a_window_only_what_it_sees_is_filtered(name, method, chunk, monkeypatch):
+    if chunk:
+        monkeypatch.setitem(CHUNK_BYTES, "cpu", 4 * 3 * 4 * 24 * chunk)
+    before, after = first_rows(build(name), band_edit(0.25, 0.75, method))
+    for query in range(24):
+        first = max(0, query - 6)
+        row = after[:, :, query]
+        assert not row[..., :first].any(), "a key out of the window gets nothing"
+        assert not row[..., query + 1 :].any()
+        torch.testing.assert_close(row.sum(-1), before[:, :, query].sum(-1))
+        if method == "band":
+            kept = before[0, 1, query, first : query + 1].numpy()
+            spectrum = np.fft.rfft(kept)
+            share = np.arange(len(spectrum)) * 2 / len(kept)
+            spectrum[(share >= 0.25) & (share < 0.75)] = 0
+            expected = np.fft.irfft(spectrum, n=len(kept)).clip(min=0)
+            expected *= kept.sum() / expected.sum()
+            np.testing.assert_allclose(row[0, 1, first : query + 1], expected, atol=1e-6)
+    assert not torch.allclose(before, after, atol=1e-3)
+
+
+def test_rows_with_gaps_between_their_keys_are_one_line():
+    """As where the first token is always seen beside a window."""
+    model = build("mistral")
+
+    def gaps(rows):
+        mask = rows.call.mask
+        window = mask.allowed
+        mask.allowed = lambda b, h, q, k: window(b, h, q, k) | (k == 0)
+        return band_edit(0.25, 0.75, "band")(rows)
+
+    with pytest.raises(PipelineError, match=r"no stretch .* leave its model out"):
+        sequence_losses(model, IDS, rows=gaps)
+
+
 @pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
 def test_changed_rows_do_not_depend_on_chunks(method, monkeypatch):
     """Of blocks of rows, whole ones and parts: the draws belong to the row."""

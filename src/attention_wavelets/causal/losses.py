@@ -15,8 +15,9 @@ from torch.nn import functional
 
 from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
 from attention_wavelets.attention.inputs import token_inputs
-from attention_wavelets.attention.rows import Rows
+from attention_wavelets.attention.rows import Call, Rows
 from attention_wavelets.causal.rows import BLOCK, Method, Waves, edit_rows
+from attention_wavelets.errors import PipelineError
 
 __all__ = [
     "Replacement",
@@ -125,7 +126,9 @@ def head_edit(
 
 
 def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit:
-    """Change a band of every row of every head; see `causal.rows`.
+    """Change a band of every row of every head, over the keys that its query may see.
+
+    Of a layer with a window these are the last ones; see `causal.rows`.
 
     Parameters
     ----------
@@ -145,20 +148,49 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
         parts = []
         for first in range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK):
             # Of the whole block, so that a row has the same draws whatever the chunks are.
-            last = first + BLOCK
-            counts = range(first + 1, last + 1) if rows.call.causal else (rows.call.keys,) * BLOCK
-            key = tuple(counts), given.device
+            starts, counts = _seen(rows.call, first, given.device)
+            key = counts, given.device
             if key not in known:
                 waves = Waves.of(counts, low, high, method == "random_band")
                 known[key] = waves.to(given.device)
-            parts.append(_edited(rows, given, first, known[key], method, seed))
+            parts.append(_edited(rows, given, first, starts, known[key], method, seed))
         return torch.cat(parts).transpose(0, 1).reshape(rows.probabilities.shape)
 
     return edit
 
 
+def _seen(call: Call, first: int, device: torch.device) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """First key and number of keys that each query of a block may see; they follow each other."""
+    assert call.mask is not None
+    if call.mask.plain == "causal":
+        return (0,) * BLOCK, tuple(range(first + 1, first + BLOCK + 1))
+    if call.mask.plain == "full":
+        return (0,) * BLOCK, (call.keys,) * BLOCK
+    seen = call.mask.rows(first, min(first + BLOCK, call.queries), device)[:, 0]
+    counts = seen[0].sum(-1)
+    starts = seen[0].to(torch.uint8).argmax(-1)
+    place = torch.arange(seen.shape[-1], device=device)
+    whole = (place >= starts[:, None]) & (place < (starts + counts)[:, None])
+    if not bool((seen == whole).all() and counts.all()):
+        raise PipelineError(
+            "keys that a query may see are no stretch that all sequences share, so that rows have "
+            "no bands",
+            type(call.module).__name__,
+            "leave its model out of study.causal.models",
+        )
+    # The last block of a text is drawn as a whole one.
+    lacking = BLOCK - len(counts)
+    return tuple((*(found := part.tolist()), *found[-1:] * lacking) for part in (starts, counts))
+
+
 def _edited(
-    rows: Rows, given: Tensor, first: int, block: Waves, method: Method, seed: int
+    rows: Rows,
+    given: Tensor,
+    first: int,
+    starts: Sequence[int],
+    block: Waves,
+    method: Method,
+    seed: int,
 ) -> Tensor:
     """The rows of one block that are in the chunk, (row, sequence and head, key)."""
     start, stop = max(first, rows.start), min(first + BLOCK, rows.stop)
@@ -171,8 +203,18 @@ def _edited(
         size = (given.shape[1], BLOCK, len(block.bins))
         drawn = torch.rand(size, generator=generator)[:, start - first : stop - first]
         drawn = drawn.to(given.device).transpose(0, 1)
-    mine = given[start - rows.start : stop - rows.start, :, :most]
-    return functional.pad(edit_rows(mine, waves, method, drawn), (0, keys - most))
+    mine = given[start - rows.start : stop - rows.start]
+    places = starts[start - first : stop - first]
+    if not any(places):
+        return functional.pad(edit_rows(mine[..., :most], waves, method, drawn), (0, keys - most))
+    # Behind a window: what a query may see is moved to the front, and back.
+    far = torch.arange(most, device=given.device)
+    index = torch.tensor(places, device=given.device)[:, None] + far
+    beyond = far >= torch.tensor(waves.counts, device=given.device)[:, None]
+    index = index[:, None].expand(-1, mine.shape[1], -1)
+    stretch = functional.pad(mine, (0, most)).gather(2, index).masked_fill_(beyond[:, None], 0)
+    changed = edit_rows(stretch, waves, method, drawn)
+    return mine.new_zeros(*mine.shape[:2], keys + most).scatter_(2, index, changed)[..., :keys]
 
 
 @lru_cache(maxsize=65536)

@@ -1,8 +1,9 @@
 """Rows of attention with a band of frequencies removed, and what such a change is compared with.
 
-A row of query q is filtered over the q + 1 keys that it may see, by the discrete Fourier transform
-of that length. The mean is never touched. Filtered rows can be negative: they are cut off at 0 and
-scaled to the mass they had, which puts some of the removed power back.
+A row of query q is filtered over the keys that it may see, q + 1 or as many as a window holds, by
+the discrete Fourier transform of that length. The mean is never touched. Filtered rows can be
+negative: they are cut off at 0 and scaled to the mass they had, which puts some of the removed
+power back.
 
 Transforms of many short lengths are one product of matrices, several times faster than a fast
 transform of each; long rows have the fast transform.
