@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+import transformers
 from torch.nn import functional
 
 from attention_wavelets.attention.capture import editing
@@ -14,12 +15,14 @@ from attention_wavelets.causal.losses import (
     band_edit,
     head_edit,
     head_outputs,
+    rotary_rewritten,
+    rotary_tables,
     rotary_zeroed,
     sequence_losses,
 )
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.resources.memory import CHUNK_BYTES
-from helpers.families import FAMILIES, HOOKED, VOCABULARY, build
+from helpers.families import FAMILIES, GROUPED, HOOKED, VOCABULARY, build, longrope
 
 IDS = np.random.default_rng(0).integers(8, VOCABULARY, (3, 24))
 # Rotary with shared keys, without rotation, absolute positions, softcap, learned sinks, windows.
@@ -228,19 +231,47 @@ def test_an_edit_serves_sequences_of_several_lengths():
 def test_pairs_that_do_not_rotate_are_a_model_without_those_frequencies():
     model = build("llama")
     plain = sequence_losses(model, IDS)
-    with rotary_zeroed(model, lambda frequency: frequency > 0):
+    with rotary_zeroed(model, lambda _, frequency: frequency > 0):
         without = sequence_losses(model, IDS)
     # The same weights in an architecture whose layers do not rotate at all.
-    import transformers
-
     fields = {k: v for k, v in model.config.to_dict().items() if k != "model_type"}
     config = transformers.SmolLM3Config(**fields | {"no_rope_layers": [0] * 4})
     other = transformers.SmolLM3Model(config).eval()
     other.load_state_dict(model.state_dict())
     np.testing.assert_allclose(without, sequence_losses(other, IDS), rtol=1e-5)
     np.testing.assert_array_equal(sequence_losses(model, IDS), plain)
-    with rotary_zeroed(model, lambda frequency: frequency < 0):
+    with rotary_zeroed(model, lambda _, frequency: frequency < 0):
         np.testing.assert_array_equal(sequence_losses(model, IDS), plain)
+
+
+def test_frequencies_that_a_pass_writes_anew_are_known_and_refused():
+    assert rotary_rewritten(longrope())
+    assert not any(
+        rotary_rewritten(build(name)) for name in ("llama", "gpt_neox", "gpt2", "gemma3")
+    )
+    dynamic = {"rope_type": "dynamic", "rope_theta": 1e4, "factor": 2.0}
+    config = transformers.LlamaConfig(**GROUPED, rope_parameters=dynamic)
+    assert rotary_rewritten(transformers.AutoModel.from_config(config))
+    model = longrope()
+    plain = sequence_losses(model, IDS)
+    with (
+        pytest.raises(PipelineError, match=r"Phi3Model: .* were written anew") as raised,
+        rotary_zeroed(model, lambda _, frequency: frequency > 0),
+    ):
+        sequence_losses(model, IDS)
+    assert "\n" not in str(raised.value)
+    np.testing.assert_array_equal(sequence_losses(model, IDS), plain)
+
+
+def test_a_table_per_kind_of_layer_is_told_apart():
+    model = build("gemma3")
+    names = set(rotary_tables(model))
+    assert len(names) == 2
+    for chosen in names:
+        asked = {}
+        with rotary_zeroed(model, lambda name, f, one=chosen: (f > 0) & (name == one)):
+            asked = {name: bool(table.any()) for name, table in rotary_tables(model).items()}
+        assert asked == {name: name != chosen for name in names}
 
 
 def test_only_later_predictions_count_where_asked():

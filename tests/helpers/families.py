@@ -18,6 +18,7 @@ __all__ = [
     "VOCABULARY",
     "build",
     "inputs",
+    "longrope",
     "sharpen",
 ]
 
@@ -124,3 +125,13 @@ def inputs(padded: bool, count: int = 3) -> dict[str, Tensor]:
     if padded:
         ids[0, :PAD], mask[0, :PAD] = 0, 0
     return {"input_ids": ids, "attention_mask": mask}
+
+
+def longrope() -> Any:
+    """Frequencies that every pass writes anew."""
+    factors = {"short_factor": [1.0] * 4, "long_factor": [4.0] * 4}
+    rope = {"rope_type": "longrope", "rope_theta": 1e4, **factors}
+    rope["original_max_position_embeddings"] = 64
+    config = tf.Phi3Config(**GROUPED, rope_parameters=rope, max_position_embeddings=128)
+    torch.manual_seed(0)
+    return sharpen(tf.AutoModel.from_config(config))

@@ -388,10 +388,16 @@ def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
             rows += [{"kind": "heads", "band": band, **about, "count": n} for n in (1, 4)]
         for control in ("", "random_band", "random_phase"):
             rows.append({"kind": "rows", "band": band, **empty, "control": control})
-        rows.append({"kind": "rotary", "band": band, **empty})
+        pairs = empty | {"count": {"low": 30, "mid": 2, "high": 0}[band]}
+        rows.append({"kind": "rotary", "band": band, **pairs})
+    rows.append(
+        {**rows[-2], "kind": "rotary", "band": "mid", "count": 2, "control": "random_pairs"}
+    )
     frame = pd.DataFrame(rows).assign(model=model, text="full")
     for name in ("change", "beyond"):
-        value = np.where(frame["kind"] == "plain", np.nan, random.random(len(frame)))
+        empty_band = (frame["kind"] == "rotary") & (frame["count"] == 0)
+        undefined = (frame["kind"] == "plain") | empty_band
+        value = np.where(undefined, np.nan, random.random(len(frame)))
         frame = frame.assign(
             **{name: value, f"{name}_low": value - 0.1, f"{name}_high": value + 0.1}
         )

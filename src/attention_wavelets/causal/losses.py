@@ -24,6 +24,8 @@ __all__ = [
     "band_edit",
     "head_edit",
     "head_outputs",
+    "rotary_rewritten",
+    "rotary_tables",
     "rotary_zeroed",
     "sequence_losses",
 ]
@@ -224,8 +226,29 @@ def _drawn(seed: int, first: int) -> int:
     return int(sequence.generate_state(1, np.uint64)[0])
 
 
+def rotary_tables(model: nn.Module) -> dict[str, Tensor]:
+    """Name of each table of rotary frequencies -> the frequencies, cycles per token.
+
+    Most families have one, which all layers read; some have one per kind of layer.
+    """
+    return {
+        name: buffer / (2 * torch.pi)
+        for name, buffer in model.named_buffers()
+        if name.rsplit(".", 1)[-1].endswith("inv_freq") and "original" not in name
+    }
+
+
+def rotary_rewritten(model: nn.Module) -> bool:
+    """Whether passes may write the rotary frequencies anew (`rope_type` dynamic or longrope)."""
+    kinds = [getattr(module, "rope_type", "") for module in model.modules()]
+    each = [k for kind in kinds for k in (kind.values() if isinstance(kind, dict) else [kind])]
+    return any("dynamic" in str(kind) or kind == "longrope" for kind in each)
+
+
 @contextmanager
-def rotary_zeroed(model: nn.Module, choose: Callable[[Tensor], Tensor]) -> Iterator[None]:
+def rotary_zeroed(
+    model: nn.Module, choose: Callable[[str, Tensor], Tensor | NDArray[np.bool_]]
+) -> Iterator[None]:
     """Take rotation away from some rotary pairs, in all heads: their content stays.
 
     Parameters
@@ -233,18 +256,27 @@ def rotary_zeroed(model: nn.Module, choose: Callable[[Tensor], Tensor]) -> Itera
     model
         A model with rotary positions.
     choose
-        Given the frequencies of a table in cycles per token, which of them are set to 0.
+        Given the name of a table and its frequencies in cycles per token, which are set to 0.
+
+    Raises
+    ------
+    PipelineError
+        The model wrote its frequencies anew meanwhile: what it gave is not what was asked for.
     """
-    tables = {
-        name: buffer
-        for name, buffer in model.named_buffers()
-        if name.rsplit(".", 1)[-1].endswith("inv_freq") and "original" not in name
-    }
-    before = {name: buffer.clone() for name, buffer in tables.items()}
+    before, wanted = {}, {}
+    for name, frequencies in rotary_tables(model).items():
+        buffer = model.get_buffer(name)
+        before[name] = buffer.clone()
+        buffer[torch.as_tensor(choose(name, frequencies), device=buffer.device)] = 0
+        wanted[name] = buffer.clone()
     try:
-        for buffer in tables.values():
-            buffer[choose(buffer / (2 * torch.pi))] = 0
         yield
+        if not all(torch.equal(model.get_buffer(name), table) for name, table in wanted.items()):
+            raise PipelineError(
+                "rotary frequencies that were set to 0 were written anew",
+                type(model).__name__,
+                "this rope_type cannot be changed here; leave the model out of study.causal.models",
+            )
     finally:
-        for name, buffer in tables.items():
-            buffer.copy_(before[name])
+        for name, found in before.items():
+            model.get_buffer(name).copy_(found)

@@ -77,6 +77,7 @@ def _bands(tables: StudyTables, rows: pd.DataFrame) -> Markup:
         ("rows", "random_band"): "as much energy from elsewhere",
         ("rows", "random_phase"): "phases drawn",
         ("rotary", ""): "rotary pairs at rest",
+        ("rotary", "random_pairs"): "as many of other bands at rest",
     }
     chosen = rows[rows["kind"].isin(["rows", "rotary"])].fillna({"control": ""})
     lines = [
@@ -84,14 +85,20 @@ def _bands(tables: StudyTables, rows: pd.DataFrame) -> Markup:
             tables.label(row["model"]),
             row["text"],
             row["band"],
-            words[row["kind"], row["control"]],
+            words[row["kind"], row["control"]]
+            + (f" ({int(row['count'])})" if row["count"] else ""),
             _interval(row, "change"),
             _interval(row, "beyond"),
         )
         for row in chosen.to_dict("records")
     ]
-    titles = ("model", "text", "band", "what", "change of loss", "beyond as much from elsewhere")
-    return table(titles, lines)
+    titles = ("model", "text", "band", "what", "change of loss", "beyond as much of other bands")
+    note = (
+        "In brackets: rotary pairs. Bands hold different numbers of them, so that the last column "
+        "is what compares them. No number: no pair lies in the band, or each pass writes the "
+        "frequencies anew; nothing in the last column: other bands have fewer pairs."
+    )
+    return joined([table(titles, lines), paragraph(note)])
 
 
 def _interval(row: Mapping[Any, Any], name: str) -> Markup:

@@ -28,8 +28,9 @@ __all__ = ["change_attention", "summarise_changes"]
 BANDS = ("low", "mid", "high")
 # What is changed: heads, bands of rows, rotary pairs; `plain` is nothing.
 _METHODS = ("band", "random_band", "random_phase")
-# Keeps draws of heads apart from other uses of a seed.
+# Keep draws of heads and of rotary pairs apart from other uses of a seed.
 _HEADS_STREAM = 0x48454144
+_PAIRS_STREAM = 0x50414952
 _KEYS = ("text", "kind", "band", "count", "share", "replacement", "excluded", "control")
 
 
@@ -46,11 +47,18 @@ class _Text:
 
 @dataclass(frozen=True)
 class _Change:
-    """One condition: its keys, and what gives the loss of every sequence under it."""
+    """One condition: its keys, and what gives the loss of every sequence under it.
+
+    losses
+        None where the change cannot be made.
+    reason
+        Why not, or why nothing stands beside it.
+    """
 
     keys: dict[str, Any]
     draw: int
-    losses: Callable[[], np.ndarray]
+    losses: Callable[[], np.ndarray] | None
+    reason: str = ""
 
 
 def change_attention(
@@ -99,12 +107,14 @@ def change_attention(
             changes = list(_changes(config, manifest, model, text, scores))
             bar = tqdm(changes, desc=f"{name}, {text.name}", disable=not sys.stderr.isatty())
             for change in bar:
-                losses = change.losses()
-                frame = pd.DataFrame({"sequence": np.arange(len(losses)), "loss": losses})
-                frame.insert(1, "document", text.documents)
-                for place, (key, value) in enumerate({**change.keys, "draw": change.draw}.items()):
-                    frame.insert(place, key, value)
-                writer.append(frame)
+                writer.append(_told(change, text.documents))
+
+
+def _told(change: _Change, documents: np.ndarray) -> pd.DataFrame:
+    """A row per sequence of one change, which is run here."""
+    losses = change.losses() if change.losses else np.full(len(documents), np.nan)
+    told = {"sequence": np.arange(len(losses)), "document": documents, "loss": losses}
+    return pd.DataFrame({**change.keys, "draw": change.draw, **told, "reason": change.reason})
 
 
 def _texts(config: Mapping[str, Any], sequences: Path) -> list[_Text]:
@@ -243,16 +253,37 @@ def _rotary_bands(
     text: _Text,
     losses: Callable[..., np.ndarray],
 ) -> Iterator[_Change]:
-    """Rotary pairs of each band, and all of them, no longer turn."""
-    from attention_wavelets.causal.losses import rotary_zeroed
+    """Rotary pairs of each band, and all of them, no longer turn; beside them as many others."""
+    from attention_wavelets.causal.losses import rotary_rewritten, rotary_tables, rotary_zeroed
 
-    def at_rest(low: float, high: float) -> np.ndarray:
-        # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
-        with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
+    # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
+    tables = {name: 2 * table.cpu().numpy() for name, table in rotary_tables(model).items()}
+
+    def at_rest(chosen: Mapping[str, np.ndarray]) -> np.ndarray:
+        with rotary_zeroed(model, lambda name, _: chosen[name]):
             return losses()
 
-    for band, edges in {**_edges(config), "all": (0.0, np.inf)}.items():
-        yield _Change(_keys(text, "rotary", band=band), 0, partial(at_rest, *edges))
+    for band, (low, high) in {**_edges(config), "all": (0.0, np.inf)}.items():
+        inside = {name: (table >= low) & (table < high) for name, table in tables.items()}
+        count = sum(int(part.sum()) for part in inside.values())
+        keys = _keys(text, "rotary", band=band, count=count)
+        if rotary_rewritten(model) or not count:
+            yield _Change(keys, 0, None, "pairs" if not count else "rewritten")
+            continue
+        fewer = any(2 * part.sum() > part.size for part in inside.values())
+        reason = "others" if fewer and band != "all" else ""
+        yield _Change(keys, 0, partial(at_rest, inside), reason)
+        for draw in range(0 if fewer else config["draws"]):
+            random = np.random.default_rng([config["seed"], _PAIRS_STREAM, draw])
+            others = {name: _as_many_others(part, random) for name, part in inside.items()}
+            yield _Change({**keys, "control": "random_pairs"}, draw, partial(at_rest, others))
+
+
+def _as_many_others(chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """Boolean (pair, ): as many of those that are not chosen."""
+    found = np.zeros(chosen.shape, dtype=bool)
+    found[random.choice(np.flatnonzero(~chosen), int(chosen.sum()), replace=False)] = True
+    return found
 
 
 def _edges(config: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
@@ -280,24 +311,28 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
         table["change"] = table["loss"].to_numpy() - plain.loc[at].to_numpy()
         # A control is the mean over its draws, sequence by sequence.
         own = table.groupby([*_KEYS, "sequence", "document"], dropna=False, sort=False)
-        mean = own["change"].mean().reset_index()
+        mean = own.agg({"change": "mean", "reason": "first"}).reset_index()
         for key, rows in mean.groupby(list(_KEYS), dropna=False, sort=False):
             row = dict(zip(_KEYS, key, strict=True))
             if row["kind"] == "plain":
                 loss = plain.loc[row["text"]].to_numpy()
                 frames.append({"model": model, **row, "loss": float(loss.mean())})
                 continue
-            frames.append(
-                {
-                    "model": model,
-                    **row,
-                    **_interval(rows["change"], rows["document"], "change", config),
-                    **_beyond(mean, row, rows, config),
-                }
-            )
+            found = _interval(rows["change"], rows["document"], "change", config)
+            said = rows["reason"].iloc[0]
+            # Why there is no number says more than that there is none.
+            reasons = [said] if found["reason"] == "undefined" else [found["reason"], said]
+            found["reason"] = "; ".join(filter(None, reasons))
+            frames.append({"model": model, **row, **found, **_beyond(mean, row, rows, config)})
     write_csv(out, pd.DataFrame(frames, columns=_COLUMNS))
 
 
+# Kind and control of a change -> the control that it is compared with.
+_BESIDE = {
+    ("heads", ""): "matched",
+    ("rows", ""): "random_band",
+    ("rotary", ""): "random_pairs",
+}
 _COLUMNS = (
     *("model", *_KEYS, "loss"),
     *("change", "change_low", "change_high"),
@@ -324,12 +359,12 @@ def _beyond(
     mean: pd.DataFrame, row: Mapping[str, Any], rows: pd.DataFrame, config: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Change less that of the control, the same sequences for both; nothing without a control."""
-    control = {"heads": "matched", "rows": "random_band"}.get(row["kind"])
-    if row["control"] or control is None:
-        return {}
+    control = _BESIDE.get((row["kind"], row["control"]))
     same = mean["control"] == control
     for key in set(_KEYS) - {"control", "share"}:
         same &= mean[key] == row[key]
+    if control is None or not same.any():
+        return {}
     other = mean[same].set_index("sequence")["change"]
     paired = rows.set_index("sequence")["change"] - other
     found = _interval(paired, rows.set_index("sequence")["document"], "beyond", config)

@@ -31,6 +31,7 @@ CHANGES = (
     ("rows", "random_band", "as much energy from elsewhere"),
     ("rows", "random_phase", "phases of the band drawn"),
     ("rotary", "", "rotary pairs of the band at rest"),
+    ("rotary", "random_pairs", "as many pairs of others at rest"),
 )
 
 
@@ -175,10 +176,11 @@ CAUSAL_BANDS = FigureSpec(
         "Change of the loss when a band of frequencies is removed from every row of every head; "
         "when as much energy is taken from other frequencies instead; when the band keeps its "
         "energy and only its phases are drawn anew; and, in rotary models, when the rotary pairs "
-        "whose frequency lies in the band no longer turn. Rows are cut off at 0 and scaled to "
-        "their mass afterwards. If only the spectrum mattered, drawn phases would cost nothing. "
-        "Bars are confidence intervals over documents. Quantisation and tuning are part of each "
-        "name."
+        "whose frequency lies in the band no longer turn, or as many of other bands. Bands hold "
+        "different numbers of pairs, and without any there is no mark. Rows are cut off at 0 and "
+        "scaled to their mass afterwards. If only the spectrum mattered, drawn phases would cost "
+        "nothing. Bars are confidence intervals over documents. Quantisation and tuning are part "
+        "of each name."
     ),
     draw=draw_bands,
     category="Causes",

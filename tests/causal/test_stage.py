@@ -1,0 +1,108 @@
+"""What is changed of a model, and what is written of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attention_wavelets.causal.losses import rotary_tables, sequence_losses
+from attention_wavelets.stages import causal as stage
+from attention_wavelets.store.tables import table_writer
+from helpers.families import VOCABULARY, build, longrope
+
+IDS = np.random.default_rng(0).integers(8, VOCABULARY, (6, 24))
+DOCUMENTS = np.array([f"d{n}" for n in range(6)])
+CONFIG = {
+    "condition": "full",
+    "shares": [0.1],
+    "replacements": ["mean"],
+    "draws": 3,
+    "band_edges": [0.1, 0.75],
+    "seed": 0,
+}
+STATISTICS = {"models": ["tiny"], "statistics": {"confidence": 0.95, "min_documents": 3}}
+
+
+def changes(model, encoding: str = "rotary") -> list[stage._Change]:
+    """Everything that is done to one text of a tiny model."""
+    text = stage._Text("full", IDS[1::2], DOCUMENTS[1::2], IDS[::2], 0)
+    shape = (model.config.num_hidden_layers, model.config.num_attention_heads)
+    random = np.random.default_rng(1)
+    scores = {band: random.random(shape) for band in stage.BANDS}
+    scores["functional"] = np.zeros(shape, dtype=bool)
+    manifest = {"facts": {"position_encoding": encoding}}
+    return list(stage._changes(CONFIG, manifest, model, text, scores))
+
+
+@pytest.fixture
+def summary(tmp_path: Path) -> Callable[[list[stage._Change]], pd.DataFrame]:
+    """The rows of causal.csv that some changes give."""
+
+    def made(asked: list[stage._Change]) -> pd.DataFrame:
+        with table_writer(tmp_path / "changes.parquet") as writer:
+            for change in asked:
+                writer.append(stage._told(change, DOCUMENTS[1::2]))
+        stage.summarise_changes(STATISTICS, [tmp_path / "changes.parquet"], tmp_path / "out.csv")
+        return pd.read_csv(tmp_path / "out.csv", keep_default_na=False, na_values=[""])
+
+    return made
+
+
+def test_a_band_without_rotary_pairs_is_undefined_and_is_not_run(summary):
+    model = build("llama")
+    asked = [c for c in changes(model) if c.keys["kind"] in ("plain", "rotary")]
+    empty = [c for c in asked if c.keys["band"] == "high"]
+    assert [c.losses for c in empty] == [None], "no pass, and no control"
+    found = summary(asked)
+    rotary = found[found["kind"] == "rotary"]
+    row = rotary[rotary["band"] == "high"]
+    assert row["count"].tolist() == [0]
+    assert row[["change", "change_low", "change_high", "beyond"]].isna().all(axis=None)
+    assert row["reason"].tolist() == ["pairs"]
+    table = 2 * next(iter(rotary_tables(model).values())).numpy()
+    counts = {"low": (table < 0.1).sum(), "mid": ((table >= 0.1) & (table < 0.75)).sum()}
+    for band, count in (counts | {"all": len(table)}).items():
+        part = rotary[rotary["band"] == band]
+        assert set(part["count"]) == {count}
+        assert part["change"].notna().all()
+
+
+def test_pairs_of_a_band_stand_beside_as_many_others_where_there_are_as_many(summary):
+    model = build("llama")
+    asked = [c for c in changes(model) if c.keys["kind"] in ("plain", "rotary")]
+    found = summary(asked)
+    found = found[found["kind"] == "rotary"].fillna({"control": ""})
+    few, many = (found[found["band"] == band].set_index("control") for band in ("mid", "low"))
+    assert set(few.index) == {"", "random_pairs"}
+    expected = few.loc["", "change"] - few.loc["random_pairs", "change"]
+    assert few.loc["", "beyond"] == pytest.approx(expected)
+    # The low band has more than half of the pairs.
+    assert list(many.index) == [""]
+    assert np.isnan(many.loc["", "beyond"])
+    assert many.loc["", "reason"] == "others"
+    every = found[found["band"] == "all"]
+    assert every["reason"].isna().all(), "all pairs have no others by their nature"
+    # A draw of one other pair, by hand.
+    chosen = stage._as_many_others(np.array([True, False, False]), np.random.default_rng(0))
+    assert chosen.sum() == 1
+    assert not chosen[0]
+
+
+def test_frequencies_that_passes_write_anew_are_undefined_with_a_reason(summary):
+    asked = [c for c in changes(longrope()) if c.keys["kind"] in ("plain", "rotary")]
+    found = summary(asked)
+    rotary = found[found["kind"] == "rotary"]
+    assert rotary["change"].isna().all()
+    assert dict(zip(rotary["band"], rotary["reason"], strict=True)) == {
+        "low": "rewritten",
+        "mid": "rewritten",
+        "high": "pairs",
+        "all": "rewritten",
+    }
+    np.testing.assert_allclose(
+        found.loc[found["kind"] == "plain", "loss"], sequence_losses(longrope(), IDS[1::2]).mean()
+    )
