@@ -26,6 +26,7 @@ from helpers.families import FAMILIES, GROUPED, HOOKED, VOCABULARY, build, longr
 
 IDS = np.random.default_rng(0).integers(8, VOCABULARY, (3, 24))
 # Rotary with shared keys, without rotation, absolute positions, softcap, learned sinks, windows.
+METHODS = ["band", "band_part", "random_band", "random_phase"]
 CHANGED = ["llama", "gpt_neox", "gpt2", "opt", "smollm3", "gemma2", "gpt_oss", "mistral"]
 
 
@@ -104,7 +105,7 @@ def test_a_resample_is_the_same_for_a_seed_and_of_other_sequences():
     assert any(not np.array_equal(losses(0), losses(seed)) for seed in range(1, 5))
 
 
-@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+@pytest.mark.parametrize("method", METHODS)
 def test_a_band_of_all_rows_is_changed_as_row_by_row(method):
     """Of the first layer, whose input does not depend on the change."""
     model = build("llama")
@@ -160,7 +161,7 @@ def first_rows(model, edit) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("chunk", [None, 5])
-@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+@pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ["mistral", "gemma2"])
 def test_of_a_layer_with_a_window_only_what_it_sees_is_filtered(name, method, chunk, monkeypatch):
     if chunk:
@@ -197,7 +198,7 @@ def test_rows_with_gaps_between_their_keys_are_one_line():
         sequence_losses(model, IDS, rows=gaps)
 
 
-@pytest.mark.parametrize("method", ["band", "random_band", "random_phase"])
+@pytest.mark.parametrize("method", METHODS)
 def test_changed_rows_do_not_depend_on_chunks(method, monkeypatch):
     """Of blocks of rows, whole ones and parts: the draws belong to the row."""
     model = build("llama")

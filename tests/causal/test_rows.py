@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from attention_wavelets.causal import rows as module
-from attention_wavelets.causal.rows import Waves, edit_rows
+from attention_wavelets.causal.rows import EVERYTHING, Waves, edit_rows
 
 COUNTS = [2, 3, 16, 31, 64]
-METHODS = ["band", "random_band", "random_phase"]
+METHODS = ["band", "band_part", "random_band", "random_phase"]
 
 
 def ragged(counts: list[int], spread: float = 200.0, number: int = 12) -> torch.Tensor:
@@ -31,10 +31,10 @@ def inside(count: int, low: float, high: float) -> np.ndarray:
 def changed(counts: list[int], low: float, high: float, method: str, **given) -> tuple:
     """Rows before and after, one pair of numpy arrays (number, count) of each length."""
     before = ragged(counts, **given)
-    waves = Waves.of(counts, low, high, method == "random_band")
+    waves = Waves.of(counts, low, high, method in EVERYTHING)
     generator = torch.Generator().manual_seed(1)
     drawn = torch.rand(*before.shape[:2], len(waves.bins), generator=generator)
-    after = edit_rows(before, waves, method, drawn.double())
+    after, _ = edit_rows(before, waves, method, drawn.double())
     for count, row in zip(counts, after, strict=True):
         assert not row[:, count:].any()
     return tuple(
@@ -71,8 +71,10 @@ def test_bands_share_the_frequencies_among_them(count):
 @pytest.mark.parametrize("method", METHODS)
 def test_an_empty_band_changes_no_number(method):
     before = ragged(COUNTS)
-    waves = Waves.of(COUNTS, 0.5, 0.5, method == "random_band")
-    assert edit_rows(before, waves, method) is before
+    waves = Waves.of(COUNTS, 0.5, 0.5, method in EVERYTHING)
+    after, share = edit_rows(before, waves, method)
+    assert after is before
+    assert share.isnan().all()
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -105,6 +107,44 @@ def test_the_control_takes_as_much_energy_from_elsewhere():
         np.testing.assert_allclose(given, expected, rtol=1e-4)
         within = np.fft.rfft(one - other)[:, inside(one.shape[1], 0.1, 0.3)]
         assert np.abs(within).max() < 1e-7
+
+
+@pytest.mark.parametrize("edges", [(0, 0.25), (0.25, 0.75), (0, 1)])
+def test_part_of_a_band_has_the_energy_that_is_taken_elsewhere(edges):
+    """In every row, also where the band has most of the energy; nothing is cut off here."""
+    counts = [16, 31, 64]
+    smooth = ragged(counts)
+    for row, count in zip(smooth, counts, strict=True):
+        # Slow rises: nearly all energy lies in the low band, as in real attention.
+        rise = torch.linspace(1, 2, count, dtype=torch.float64)
+        row[:6, :count] = rise / rise.sum() + 0.01 * (row[:6, :count] - 1 / count)
+    waves = Waves.of(counts, *edges, everything=True)
+    drawn = torch.rand(3, 12, len(waves.bins), generator=torch.Generator().manual_seed(1))
+    found = {
+        method: edit_rows(smooth, waves, method, drawn.double())
+        for method in ("band_part", "random_band", "random_phase")
+    }
+    whole, full_share = edit_rows(smooth, Waves.of(counts, *edges, everything=False), "band")
+    asked = (whole - smooth).square().sum(-1)
+    energy = {m: (rows - smooth).square().sum(-1) for m, (rows, _) in found.items()}
+    torch.testing.assert_close(energy["band_part"], energy["random_band"], rtol=1e-4, atol=1e-10)
+    assert (energy["band_part"] <= asked * 1.0001).all()
+    if edges != (0.25, 0.75):
+        assert (energy["random_band"] < 0.5 * asked).any(), "others have less than the band"
+    assert (full_share == 1).all()
+    for method, (_, share) in found.items():
+        torch.testing.assert_close(share, energy[method] / asked, rtol=1e-4, atol=1e-6)
+    # Every row of the band keeps its shape.
+    kept = found["band_part"][0] - smooth
+    size = (energy["band_part"] / asked).sqrt()[..., None]
+    torch.testing.assert_close(kept, size * (whole - smooth), rtol=1e-4, atol=1e-8)
+
+
+def test_drawn_phases_have_about_twice_the_energy_of_the_band():
+    rows = ragged([64], number=400)
+    drawn = torch.rand(1, 400, 32, generator=torch.Generator().manual_seed(1)).double()
+    _, share = edit_rows(rows, Waves.of([64], 0, 1, False), "random_phase", drawn)
+    assert share.mean().item() == pytest.approx(2, abs=0.1)
 
 
 def test_other_phases_keep_the_spectrum():

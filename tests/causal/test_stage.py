@@ -106,3 +106,24 @@ def test_frequencies_that_passes_write_anew_are_undefined_with_a_reason(summary)
     np.testing.assert_allclose(
         found.loc[found["kind"] == "plain", "loss"], sequence_losses(longrope(), IDS[1::2]).mean()
     )
+
+
+def test_rows_are_compared_where_as_much_energy_is_changed(summary):
+    """Of the low band, which holds more energy than all others together in many rows."""
+    asked = [c for c in changes(build("llama")) if c.keys["kind"] in ("plain", "rows")]
+    told = summary(asked)
+    rows = told[(told["kind"] == "rows") & (told["band"] == "mid")].fillna({"control": ""})
+    rows = rows.set_index("control")
+    assert set(rows.index) == {"", "band_part", "random_band", "random_phase"}
+    energy = rows["energy"]
+    assert energy[""] == 1
+    assert energy["band_part"] < 0.99, "other frequencies do not hold as much in every row"
+    # Of all layers: what a layer sees depends on what was changed before it.
+    assert energy["random_band"] == pytest.approx(energy["band_part"], rel=0.05)
+    assert energy["random_phase"] == pytest.approx(2, abs=0.2)
+    change = rows["change"]
+    beyond = rows["beyond"].dropna()
+    assert list(beyond.index) == ["band_part"]
+    expected = change["band_part"] - change["random_band"]
+    assert beyond["band_part"] == pytest.approx(expected)
+    assert told.loc[told["kind"] == "plain", "energy"].isna().all()

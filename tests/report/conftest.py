@@ -386,7 +386,7 @@ def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
         for control in ("", "matched"):
             about = empty | {"replacement": "mean", "control": control}
             rows += [{"kind": "heads", "band": band, **about, "count": n} for n in (1, 4)]
-        for control in ("", "random_band", "random_phase"):
+        for control in ("", "band_part", "random_band", "random_phase"):
             rows.append({"kind": "rows", "band": band, **empty, "control": control})
         pairs = empty | {"count": {"low": 30, "mid": 2, "high": 0}[band]}
         rows.append({"kind": "rotary", "band": band, **pairs})
@@ -394,6 +394,7 @@ def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
         {**rows[-2], "kind": "rotary", "band": "mid", "count": 2, "control": "random_pairs"}
     )
     frame = pd.DataFrame(rows).assign(model=model, text="full")
+    frame["energy"] = np.where(frame["kind"] == "rows", 0.8, np.nan)
     for name in ("change", "beyond"):
         empty_band = (frame["kind"] == "rotary") & (frame["count"] == 0)
         undefined = (frame["kind"] == "plain") | empty_band

@@ -16,10 +16,11 @@ from torch.nn import functional
 from attention_wavelets.attention.capture import OutputEdit, RowEdit, editing
 from attention_wavelets.attention.inputs import token_inputs
 from attention_wavelets.attention.rows import Call, Rows
-from attention_wavelets.causal.rows import BLOCK, Method, Waves, edit_rows
+from attention_wavelets.causal.rows import BLOCK, DRAWN, EVERYTHING, Method, Waves, edit_rows
 from attention_wavelets.errors import PipelineError
 
 __all__ = [
+    "Energies",
     "Replacement",
     "band_edit",
     "head_edit",
@@ -127,7 +128,29 @@ def head_edit(
     return edit
 
 
-def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit:
+class Energies:
+    """Energy of changes of rows over that of removing the band, before rows are cut off at 0."""
+
+    def __init__(self) -> None:
+        self._sums: NDArray[np.float64] | None = None
+
+    def add(self, shares: Tensor) -> None:
+        """Of some rows, (row, sequence, head); NaN where the band has no energy."""
+        # In double precision, so that a mean over millions of rows keeps its digits.
+        known = torch.stack([shares.nan_to_num(0).double(), (~shares.isnan()).double()])
+        sums = known.sum((1, 3)).cpu().numpy()
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def means(self) -> NDArray[np.float64]:
+        """Mean over all rows that were added, (sequence, ); NaN where none had any energy."""
+        assert self._sums is not None, "nothing was run"
+        total, count = self._sums
+        return np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0)
+
+
+def band_edit(
+    low: float, high: float, method: Method, seed: int = 0, energies: Energies | None = None
+) -> RowEdit:
     """Change a band of every row of every head, over the keys that its query may see.
 
     Of a layer with a window these are the last ones; see `causal.rows`.
@@ -138,6 +161,8 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
         Shares of the Nyquist frequency. An empty band changes nothing.
     method, seed
         As for `edit_rows`; draws are the same in every layer.
+    energies
+        Told the energy of every row's change.
     """
 
     known: dict[tuple[tuple[int, ...], torch.device], Waves] = {}
@@ -147,15 +172,19 @@ def band_edit(low: float, high: float, method: Method, seed: int = 0) -> RowEdit
             return None
         # (row, sequence and head, key): blocks of rows are transformed together.
         given = rows.probabilities.flatten(0, 1).transpose(0, 1)
-        parts = []
+        parts, shares = [], []
         for first in range(rows.start // BLOCK * BLOCK, rows.stop, BLOCK):
             # Of the whole block, so that a row has the same draws whatever the chunks are.
             starts, counts = _seen(rows.call, first, given.device)
             key = counts, given.device
             if key not in known:
-                waves = Waves.of(counts, low, high, method == "random_band")
+                waves = Waves.of(counts, low, high, method in EVERYTHING)
                 known[key] = waves.to(given.device)
-            parts.append(_edited(rows, given, first, starts, known[key], method, seed))
+            part, share = _edited(rows, given, first, starts, known[key], method, seed)
+            parts.append(part)
+            shares.append(share)
+        if energies is not None:
+            energies.add(torch.cat(shares).unflatten(1, rows.probabilities.shape[:2]))
         return torch.cat(parts).transpose(0, 1).reshape(rows.probabilities.shape)
 
     return edit
@@ -193,13 +222,13 @@ def _edited(
     block: Waves,
     method: Method,
     seed: int,
-) -> Tensor:
-    """The rows of one block that are in the chunk, (row, sequence and head, key)."""
+) -> tuple[Tensor, Tensor]:
+    """Rows of one block that are in the chunk, (row, sequence and head, key), and their energy."""
     start, stop = max(first, rows.start), min(first + BLOCK, rows.stop)
     waves = block.part(start - first, stop - first)
     keys, most = given.shape[2], max(waves.counts)
     drawn = None
-    if method != "band":
+    if method in DRAWN:
         generator = torch.Generator().manual_seed(_drawn(seed, first))
         # Sequences come first, so that one more of them changes no draw of the others.
         size = (given.shape[1], BLOCK, len(block.bins))
@@ -208,15 +237,17 @@ def _edited(
     mine = given[start - rows.start : stop - rows.start]
     places = starts[start - first : stop - first]
     if not any(places):
-        return functional.pad(edit_rows(mine[..., :most], waves, method, drawn), (0, keys - most))
+        changed, share = edit_rows(mine[..., :most], waves, method, drawn)
+        return functional.pad(changed, (0, keys - most)), share
     # Behind a window: what a query may see is moved to the front, and back.
     far = torch.arange(most, device=given.device)
     index = torch.tensor(places, device=given.device)[:, None] + far
     beyond = far >= torch.tensor(waves.counts, device=given.device)[:, None]
     index = index[:, None].expand(-1, mine.shape[1], -1)
     stretch = functional.pad(mine, (0, most)).gather(2, index).masked_fill_(beyond[:, None], 0)
-    changed = edit_rows(stretch, waves, method, drawn)
-    return mine.new_zeros(*mine.shape[:2], keys + most).scatter_(2, index, changed)[..., :keys]
+    changed, share = edit_rows(stretch, waves, method, drawn)
+    moved = mine.new_zeros(*mine.shape[:2], keys + most).scatter_(2, index, changed)
+    return moved[..., :keys], share
 
 
 @lru_cache(maxsize=65536)

@@ -19,9 +19,12 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK", "LONGEST", "Method", "Waves", "edit_rows"]
+__all__ = ["BLOCK", "DRAWN", "EVERYTHING", "LONGEST", "Method", "Waves", "edit_rows"]
 
-Method = Literal["band", "random_band", "random_phase"]
+Method = Literal["band", "band_part", "random_band", "random_phase"]
+# Methods that read frequencies outside the band too, and those that draw.
+EVERYTHING = frozenset({"band_part", "random_band"})
+DRAWN = frozenset({"random_band", "random_phase"})
 
 # Rows that are transformed and drawn together.
 BLOCK = 32
@@ -143,7 +146,9 @@ def _matrices(lengths: Tensor, bins: Tensor, used: Tensor) -> Tensor:
     return torch.cat([angle.cos() * height, sines], dim=-1).float()
 
 
-def edit_rows(rows: Tensor, waves: Waves, method: Method, drawn: Tensor | None = None) -> Tensor:
+def edit_rows(
+    rows: Tensor, waves: Waves, method: Method, drawn: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Rows with a band changed.
 
     Parameters
@@ -151,44 +156,77 @@ def edit_rows(rows: Tensor, waves: Waves, method: Method, drawn: Tensor | None =
     rows
         (R, N, K), N of each length; non-negative, 0 beyond their length.
     waves
-        Of these lengths and the band; of all frequencies for `random_band`.
+        Of these lengths and the band; of all frequencies for methods in `EVERYTHING`.
     method
         `band` removes it. `random_band` takes as much energy from the other frequencies, in random
-        shares and as far as they have it: the control for the amount. `random_phase` keeps every
-        magnitude in the band and draws its phases: the spectrum stays, where attention falls does
-        not.
+        shares and as far as they have it: the control for the amount. `band_part` scales the band
+        down until as much energy has gone as `random_band` takes of the same row: where the others
+        have enough it is `band`. `random_phase` keeps every magnitude in the band and draws its
+        phases: the spectrum stays, where attention falls does not; the difference has about twice
+        the energy of the band.
     drawn
-        (R, N, M), uniform in [0, 1), for the random methods.
+        (R, N, M), uniform in [0, 1), for methods in `DRAWN`.
 
     Returns
     -------
-    Tensor
-        Non-negative, with the mass of `rows`. A row without a frequency in the band stays as it is.
+    tuple
+        The rows, non-negative, with the mass they had; a row without a frequency in the band stays
+        as it is. And (R, N), the energy of the difference before it is cut off at 0, over that of
+        removing the band; NaN where the band has none.
     """
-    if not bool(waves.inside.any()):
-        return rows
+    touched = waves.inside.any(1)
+    share = rows.new_full(rows.shape[:2], torch.nan)
+    if not bool(touched.any()):
+        return rows, share
     found = waves.transformed(rows)
     if method == "band":
+        share[touched] = 1.0
         change = found.neg_()
-    elif drawn is None:
-        raise ValueError(f"{method} needs random numbers")
-    elif method == "random_band":
-        change = _as_much_elsewhere(found, waves.inside[:, None], drawn)
     else:
-        change = _other_phases(found, waves.real[:, None], drawn)
+        energy = _energy(found)
+        energy *= waves.inside[:, None]
+        asked = energy.sum(-1, keepdim=True)
+        if method == "band_part":
+            change, given = _as_much_as_elsewhere(found, waves.inside[:, None], asked)
+        elif drawn is None:
+            raise ValueError(f"{method} needs random numbers")
+        elif method == "random_band":
+            change, given = _as_much_elsewhere(found, waves.inside[:, None], asked, drawn)
+        else:
+            change = _other_phases(found, waves.real[:, None], drawn)
+            given = _energy(change).sum(-1, keepdim=True)
+        # 0 / 0 where the band has no energy.
+        share = torch.where(touched[:, None], (given / asked).squeeze(-1), share)
     filtered = waves.added(rows, change).clamp_(min=0)
     mass, now = rows.sum(-1, keepdim=True), filtered.sum(-1, keepdim=True)
     filtered *= mass / now.clamp(min=torch.finfo(rows.dtype).tiny)
-    touched = waves.inside.any(1)[:, None, None]
-    return filtered if bool(touched.all()) else torch.where(touched, filtered, rows)
+    if not bool(touched.all()):
+        filtered = torch.where(touched[:, None, None], filtered, rows)
+    return filtered, share
 
 
-def _as_much_elsewhere(found: Tensor, inside: Tensor, drawn: Tensor) -> Tensor:
+def _energy(waves: Tensor) -> Tensor:
+    """Of each frequency, cosine and sine together."""
+    even, odd = waves.chunk(2, dim=-1)
+    return (even * even).addcmul_(odd, odd)
+
+
+def _as_much_as_elsewhere(found: Tensor, inside: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """The difference that scaling the band makes, with no more energy than others have."""
+    there = _energy(found).masked_fill_(inside, 0).sum(-1, keepdim=True)
+    given = torch.minimum(asked, there)
+    # Scaled by 1 - s the band loses s^2 of its energy.
+    size = (given / asked.clamp(min=1e-30)).clamp_(max=1.0).sqrt_().neg_()
+    found *= (size * inside).repeat(1, 1, 2)
+    return found, given
+
+
+def _as_much_elsewhere(
+    found: Tensor, inside: Tensor, asked: Tensor, drawn: Tensor
+) -> tuple[Tensor, Tensor]:
     """The difference that scaling others in random shares makes: as much energy as the band has."""
     even, odd = found.chunk(2, dim=-1)
-    there = (even * even).addcmul_(odd, odd)
-    asked = (there * inside).sum(-1, keepdim=True)
-    there.masked_fill_(inside, 0)
+    there = _energy(found).masked_fill_(inside, 0)
     # In two rounds: first in the drawn shares, then evenly from what is left of each frequency.
     taken = there * drawn
     taken *= (asked / taken.sum(-1, keepdim=True).clamp(min=1e-30)).clamp(max=1.0)
@@ -196,11 +234,12 @@ def _as_much_elsewhere(found: Tensor, inside: Tensor, drawn: Tensor) -> Tensor:
     left = (there.sum(-1, keepdim=True) - gone).clamp(min=1e-30)
     share = ((asked - gone).clamp(min=0) / left).clamp(max=1.0)
     taken.addcmul_(there - taken, share)
+    given = taken.sum(-1, keepdim=True)
     # Of a frequency scaled by 1 - s the difference has s^2 of its energy.
     size = taken.div_(there.clamp_(min=1e-30)).clamp_(max=1.0).sqrt_().neg_()
     even *= size
     odd *= size
-    return found
+    return found, given
 
 
 def _other_phases(found: Tensor, real: Tensor, drawn: Tensor) -> Tensor:

@@ -74,7 +74,8 @@ def _heads(tables: StudyTables, rows: pd.DataFrame) -> Markup:
 def _bands(tables: StudyTables, rows: pd.DataFrame) -> Markup:
     words = {
         ("rows", ""): "removed from rows",
-        ("rows", "random_band"): "as much energy from elsewhere",
+        ("rows", "band_part"): "removed as far as others have its energy",
+        ("rows", "random_band"): "as much energy as that from elsewhere",
         ("rows", "random_phase"): "phases drawn",
         ("rotary", ""): "rotary pairs at rest",
         ("rotary", "random_pairs"): "as many of other bands at rest",
@@ -87,16 +88,22 @@ def _bands(tables: StudyTables, rows: pd.DataFrame) -> Markup:
             row["band"],
             words[row["kind"], row["control"]]
             + (f" ({int(row['count'])})" if row["count"] else ""),
+            number(row["energy"]),
             _interval(row, "change"),
             _interval(row, "beyond"),
         )
         for row in chosen.to_dict("records")
     ]
-    titles = ("model", "text", "band", "what", "change of loss", "beyond as much of other bands")
+    titles = (
+        *("model", "text", "band", "what", "energy changed"),
+        *("change of loss", "beyond as much of other bands"),
+    )
     note = (
-        "In brackets: rotary pairs. Bands hold different numbers of them, so that the last column "
-        "is what compares them. No number: no pair lies in the band, or each pass writes the "
-        "frequencies anew; nothing in the last column: other bands have fewer pairs."
+        "Energy: over that of removing the band, mean over rows. Other frequencies often have "
+        "less, so that as much of the band is compared with them; drawn phases change about twice "
+        "as much. In brackets: rotary pairs. Bands hold different numbers of them, so that the "
+        "last column is what compares them. No number: no pair lies in the band, or each pass "
+        "writes the frequencies anew; nothing in the last column: other bands have fewer pairs."
     )
     return joined([table(titles, lines), paragraph(note)])
 

@@ -172,7 +172,7 @@ class Needs:
         assert asked is not None, "asked for by the rule of a study that has it"
         heads = 2 * 3 * len(asked.shares) * len(asked.replacements) * (1 + asked.draws)
         # Filtering rows takes up to five times as long as the rest of a small model.
-        passes = heads + 5 * 3 * (1 + 2 * asked.draws) + 4 + 3 * asked.draws
+        passes = heads + 5 * 3 * (2 + 2 * asked.draws) + 4 + 3 * asked.draws
         times = math.ceil(passes / 2 / max(1, len(self._conditions(corpus))))
         found = self.extraction(model, corpus, threads, times=times)
         found = replace(found, mem_mb=found.mem_mb + WAVES_BYTES // MIB)

@@ -27,7 +27,7 @@ __all__ = ["change_attention", "summarise_changes"]
 
 BANDS = ("low", "mid", "high")
 # What is changed: heads, bands of rows, rotary pairs; `plain` is nothing.
-_METHODS = ("band", "random_band", "random_phase")
+_METHODS = ("band", "band_part", "random_band", "random_phase")
 # Keep draws of heads and of rotary pairs apart from other uses of a seed.
 _HEADS_STREAM = 0x48454144
 _PAIRS_STREAM = 0x50414952
@@ -53,12 +53,15 @@ class _Change:
         None where the change cannot be made.
     reason
         Why not, or why nothing stands beside it.
+    energy
+        After the run, of rows: energy of the change over that of removing the band.
     """
 
     keys: dict[str, Any]
     draw: int
     losses: Callable[[], np.ndarray] | None
     reason: str = ""
+    energy: Callable[[], np.ndarray] | None = None
 
 
 def change_attention(
@@ -114,6 +117,7 @@ def _told(change: _Change, documents: np.ndarray) -> pd.DataFrame:
     """A row per sequence of one change, which is run here."""
     losses = change.losses() if change.losses else np.full(len(documents), np.nan)
     told = {"sequence": np.arange(len(losses)), "document": documents, "loss": losses}
+    told["energy"] = change.energy() if change.energy else np.full(len(documents), np.nan)
     return pd.DataFrame({**change.keys, "draw": change.draw, **told, "reason": change.reason})
 
 
@@ -236,15 +240,17 @@ def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
 def _row_bands(
     config: Mapping[str, Any], text: _Text, losses: Callable[..., np.ndarray]
 ) -> Iterator[_Change]:
-    """Each band of every row: removed, and its controls."""
-    from attention_wavelets.causal.losses import band_edit
+    """Each band of every row: removed whole, as far as others have its energy, and the controls."""
+    from attention_wavelets.causal.losses import Energies, band_edit
+    from attention_wavelets.causal.rows import DRAWN
 
     for (band, edges), method in product(_edges(config).items(), _METHODS):
         control = "" if method == "band" else method
-        for draw in range(config["draws"] if control else 1):
-            edit = band_edit(*edges, method, config["seed"] + draw)
+        for draw in range(config["draws"] if method in DRAWN else 1):
+            energies = Energies()
+            edit = band_edit(*edges, method, config["seed"] + draw, energies)
             keys = _keys(text, "rows", band=band, control=control)
-            yield _Change(keys, draw, partial(losses, rows=edit))
+            yield _Change(keys, draw, partial(losses, rows=edit), energy=energies.means)
 
 
 def _rotary_bands(
@@ -311,7 +317,7 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
         table["change"] = table["loss"].to_numpy() - plain.loc[at].to_numpy()
         # A control is the mean over its draws, sequence by sequence.
         own = table.groupby([*_KEYS, "sequence", "document"], dropna=False, sort=False)
-        mean = own.agg({"change": "mean", "reason": "first"}).reset_index()
+        mean = own.agg({"change": "mean", "energy": "mean", "reason": "first"}).reset_index()
         for key, rows in mean.groupby(list(_KEYS), dropna=False, sort=False):
             row = dict(zip(_KEYS, key, strict=True))
             if row["kind"] == "plain":
@@ -319,6 +325,7 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
                 frames.append({"model": model, **row, "loss": float(loss.mean())})
                 continue
             found = _interval(rows["change"], rows["document"], "change", config)
+            found["energy"] = float(rows["energy"].mean())
             said = rows["reason"].iloc[0]
             # Why there is no number says more than that there is none.
             reasons = [said] if found["reason"] == "undefined" else [found["reason"], said]
@@ -330,12 +337,12 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
 # Kind and control of a change -> the control that it is compared with.
 _BESIDE = {
     ("heads", ""): "matched",
-    ("rows", ""): "random_band",
+    ("rows", "band_part"): "random_band",
     ("rotary", ""): "random_pairs",
 }
 _COLUMNS = (
     *("model", *_KEYS, "loss"),
-    *("change", "change_low", "change_high"),
+    *("change", "change_low", "change_high", "energy"),
     *("beyond", "beyond_low", "beyond_high", "n", "reason"),
 )
 

@@ -28,7 +28,8 @@ HEIGHT, COLUMNS = 1.9, 3
 # What a row of a band figure is: kind and control, and its words.
 CHANGES = (
     ("rows", "", "band removed from rows"),
-    ("rows", "random_band", "as much energy from elsewhere"),
+    ("rows", "band_part", "band removed as far as others have its energy"),
+    ("rows", "random_band", "as much energy as that from elsewhere"),
     ("rows", "random_phase", "phases of the band drawn"),
     ("rotary", "", "rotary pairs of the band at rest"),
     ("rotary", "random_pairs", "as many pairs of others at rest"),
@@ -174,13 +175,14 @@ CAUSAL_BANDS = FigureSpec(
     title="Bands of attention removed",
     caption=(
         "Change of the loss when a band of frequencies is removed from every row of every head; "
-        "when as much energy is taken from other frequencies instead; when the band keeps its "
-        "energy and only its phases are drawn anew; and, in rotary models, when the rotary pairs "
-        "whose frequency lies in the band no longer turn, or as many of other bands. Bands hold "
-        "different numbers of pairs, and without any there is no mark. Rows are cut off at 0 and "
-        "scaled to their mass afterwards. If only the spectrum mattered, drawn phases would cost "
-        "nothing. Bars are confidence intervals over documents. Quantisation and tuning are part "
-        "of each name."
+        "when only as much of it is removed as other frequencies have energy; when as much as that "
+        "is taken from those instead; when the band keeps its energy and only its phases are drawn "
+        "anew, which changes about twice as much; and, in rotary models, when the rotary pairs "
+        "whose frequency lies in the band no longer turn, or as many of other bands. The second "
+        "and the third compare with each other. Bands hold different numbers of pairs, and without "
+        "any there is no mark. Rows are cut off at 0 and scaled to their mass afterwards. If only "
+        "the spectrum mattered, drawn phases would cost nothing. Bars are confidence intervals "
+        "over documents. Quantisation and tuning are part of each name."
     ),
     draw=draw_bands,
     category="Causes",
