@@ -33,7 +33,8 @@ def test_a_match_is_another_head_of_the_layer_with_a_like_norm():
     chosen = np.array([[0, 0], [0, 2], [1, 0]])
     seen = set()
     for seed in range(30):
-        found = matched(chosen, norms, np.random.default_rng(seed))
+        found, like = matched(chosen, norms, np.random.default_rng(seed))
+        assert like.all()
         np.testing.assert_array_equal(found[:2], [[0, 1], [0, 3]])
         assert found[2, 0] == 1
         seen.add(int(found[2, 1]))
@@ -43,10 +44,16 @@ def test_a_match_is_another_head_of_the_layer_with_a_like_norm():
 def test_without_a_like_norm_the_nearest_is_taken_and_then_another_layer():
     norms = np.array([[1.0, 100.0, 300.0], [1.2, 90.0, 70.0]])
     random = np.random.default_rng(0)
-    np.testing.assert_array_equal(matched(np.array([[0, 0]]), norms, random), [[0, 1]])
+    found, like = matched(np.array([[0, 0]]), norms, random)
+    np.testing.assert_array_equal(found, [[0, 1]])
+    assert not like.any()
     whole = np.array([[0, 0], [0, 1], [0, 2]])
-    found = matched(whole, norms, random)
+    found, like = matched(whole, norms, random)
     np.testing.assert_array_equal(found, [[1, 0], [1, 1], [1, 2]])
+    assert not like.any(), "of another layer, even where the norm is near"
+    found, like = matched(np.array([[0, 0], [1, 1]]), norms, random)
+    np.testing.assert_array_equal(found, [[0, 1], [1, 2]])
+    np.testing.assert_array_equal(like, [False, True])
     with pytest.raises(ValueError, match="4 heads are asked for and 2 are left"):
         matched(np.array([[0, 0], [0, 1], [0, 2], [1, 0]]), norms, random)
 
@@ -54,7 +61,7 @@ def test_without_a_like_norm_the_nearest_is_taken_and_then_another_layer():
 def test_excluded_heads_are_no_match():
     norms = np.ones((1, 4))
     excluded = np.array([[False, True, True, False]])
-    found = matched(np.array([[0, 0]]), norms, np.random.default_rng(0), excluded)
+    found, _ = matched(np.array([[0, 0]]), norms, np.random.default_rng(0), excluded)
     np.testing.assert_array_equal(found, [[0, 3]])
 
 

@@ -127,3 +127,37 @@ def test_rows_are_compared_where_as_much_energy_is_changed(summary):
     expected = change["band_part"] - change["random_band"]
     assert beyond["band_part"] == pytest.approx(expected)
     assert told.loc[told["kind"] == "plain", "energy"].isna().all()
+
+
+def test_heads_say_how_alike_their_controls_are_and_where_they_stand_among_them(summary):
+    asked = [c for c in changes(build("llama")) if c.keys["kind"] in ("plain", "heads")]
+    told = summary(asked)
+    heads = told[(told["kind"] == "heads") & ~told["excluded"]].fillna({"control": ""})
+    for band, part in heads.groupby("band"):
+        drawn = [c for c in asked if c.keys["band"] == band and c.keys["control"]]
+        drawn = [c for c in drawn if not c.keys["excluded"]]
+        assert len(drawn) == CONFIG["draws"]
+        chosen = part[part["control"] == ""].iloc[0]
+        plain = asked[0].losses().mean()
+        others = [c.losses().mean() - plain for c in drawn]
+        assert chosen["matched"] == pytest.approx(np.mean([c.matched for c in drawn]))
+        assert chosen["rank"] == np.mean([other >= chosen["change"] for other in others])
+        control = part[part["control"] == "matched"].iloc[0]
+        assert np.isnan([control["matched"], control["rank"], control["beyond"]]).all()
+    assert heads["matched"].dropna().between(0, 1).all()
+
+
+def test_a_rank_is_the_share_of_draws_that_cost_at_least_as_much(summary):
+    keys = {"kind": "heads", "band": "low", "count": 1, "share": 0.1, "replacement": "mean"}
+    keys = {"text": "full", **keys, "excluded": False, "control": ""}
+    nothing = {**keys, "kind": "plain", "band": "", "count": 0, "share": np.nan, "replacement": ""}
+    base = np.array([3.0, 4.0, 5.0])
+    asked = [stage._Change(nothing, 0, lambda: base), stage._Change(keys, 0, lambda: base + 0.5)]
+    for draw, (cost, matched) in enumerate(((0.25, 1.0), (0.5, 0.5), (0.75, 0.0), (0.125, 0.0))):
+        beside = {**keys, "control": "matched"}
+        losses = lambda cost=cost: base + cost  # noqa: E731
+        asked.append(stage._Change(beside, draw, losses, matched=matched))
+    chosen = summary(asked).iloc[1]
+    assert chosen["rank"] == 0.5
+    assert chosen["matched"] == 0.375
+    assert chosen["beyond"] == pytest.approx(0.5 - 1.625 / 4)

@@ -394,6 +394,8 @@ def causal_rows(random: np.random.Generator, model: str) -> pd.DataFrame:
         {**rows[-2], "kind": "rotary", "band": "mid", "count": 2, "control": "random_pairs"}
     )
     frame = pd.DataFrame(rows).assign(model=model, text="full")
+    chosen = (frame["kind"] == "heads") & (frame["control"] == "")
+    frame["matched"], frame["rank"] = (np.where(chosen, value, np.nan) for value in (0.75, 0.2))
     frame["energy"] = np.where(frame["kind"] == "rows", 0.8, np.nan)
     for name in ("change", "beyond"):
         empty_band = (frame["kind"] == "rotary") & (frame["count"] == 0)

@@ -58,7 +58,7 @@ def matched(
     excluded: ArrayLike | None = None,
     *,
     factor: float = 2.0,
-) -> Heads:
+) -> tuple[Heads, NDArray[np.bool_]]:
     """As many other heads of the same layers whose outputs are about as large.
 
     For each chosen head one is drawn among those of its layer that are not chosen and whose norm is
@@ -80,8 +80,9 @@ def matched(
 
     Returns
     -------
-    array
-        (count, 2), no head twice and none of `chosen`.
+    tuple
+        (count, 2), no head twice and none of `chosen`. And boolean (count, ): whether each is of
+        the layer and the size of its own, and not the nearest that was left.
 
     Raises
     ------
@@ -95,12 +96,13 @@ def matched(
     free[chosen[:, 0], chosen[:, 1]] = False
     if free.sum() < len(chosen):
         raise ValueError(f"{len(chosen)} heads are asked for and {int(free.sum())} are left")
-    found = []
-    for layer, head in chosen:
+    found, like = [], np.zeros(len(chosen), dtype=bool)
+    for place, (layer, head) in enumerate(chosen):
         distance = np.abs(size - size[layer, head])
         own = free & (np.arange(len(size)) == layer)[:, None]
         near = own & (distance <= np.log(factor))
-        if near.any():
+        like[place] = near.any()
+        if like[place]:
             options = np.argwhere(near)
             taken = options[random.integers(len(options))]
         else:
@@ -110,7 +112,7 @@ def matched(
             )
         free[tuple(taken)] = False
         found.append(taken)
-    return np.array(found, dtype=np.intp).reshape(-1, 2)
+    return np.array(found, dtype=np.intp).reshape(-1, 2), like
 
 
 def by_layer(heads: Heads, names: Sequence[str]) -> dict[str, list[int]]:

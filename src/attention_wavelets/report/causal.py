@@ -16,7 +16,7 @@ __all__ = ["causal_section"]
 
 
 def causal_section(tables: StudyTables) -> Markup:
-    """The loss of every model, then heads of a band beside matched others, then bands of rows."""
+    """The loss of every model, then heads of a band beside others like them, then bands of rows."""
     rows = tables.causal
     plain = rows[rows["kind"] == "plain"]
     losses = [
@@ -56,17 +56,23 @@ def _heads(tables: StudyTables, rows: pd.DataFrame) -> Markup:
             "left out" if row["excluded"] else "among them",
             _interval(row, "change"),
             _interval(row, "beyond"),
+            number(row["matched"]),
+            number(row["rank"]),
         )
         for row in most.to_dict("records")
     ]
     titles = (
         *("model", "text", "band", "heads, replaced by"),
-        *("sinks, previous token, induction", "change of loss", "beyond matched others"),
+        *("sinks, previous token, induction", "change of loss", "beyond those others"),
+        *("matched (share)", "rank (share)"),
     )
     note = (
-        "A band matters beyond the place and size of its heads where the last column lies above 0. "
-        "Mean: over other sequences at the same position; resample: another sequence, drawn for "
-        "each head."
+        "Where the interval of the change beyond others lies above 0, these heads cost more than "
+        "those others on new texts. That is said of one set of heads, often of one or two, and not "
+        "of their band: any two heads differ. Matched: control heads of the same layer whose "
+        "outputs are about as large; for the rest the nearest was taken. Rank: draws of others "
+        "that cost at least as much. Mean: over other sequences at the same position; resample: "
+        "another sequence, drawn for each head."
     )
     return joined([table(titles, lines), paragraph(note)])
 

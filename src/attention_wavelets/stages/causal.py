@@ -55,6 +55,8 @@ class _Change:
         Why not, or why nothing stands beside it.
     energy
         After the run, of rows: energy of the change over that of removing the band.
+    matched
+        Of control heads: share that has the layer and about the size of the heads it stands for.
     """
 
     keys: dict[str, Any]
@@ -62,6 +64,7 @@ class _Change:
     losses: Callable[[], np.ndarray] | None
     reason: str = ""
     energy: Callable[[], np.ndarray] | None = None
+    matched: float = np.nan
 
 
 def change_attention(
@@ -118,6 +121,7 @@ def _told(change: _Change, documents: np.ndarray) -> pd.DataFrame:
     losses = change.losses() if change.losses else np.full(len(documents), np.nan)
     told = {"sequence": np.arange(len(losses)), "document": documents, "loss": losses}
     told["energy"] = change.energy() if change.energy else np.full(len(documents), np.nan)
+    told["matched"] = np.full(len(documents), change.matched)
     return pd.DataFrame({**change.keys, "draw": change.draw, **told, "reason": change.reason})
 
 
@@ -219,8 +223,10 @@ def _knockouts(
         yield _Change(keys, 0, without(chosen, replacement))
         for draw in range(config["draws"]):
             random = np.random.default_rng([config["seed"], _HEADS_STREAM, draw])
-            others = matched(chosen, norms, random, left_out)
-            yield _Change({**keys, "control": "matched"}, draw, without(others, replacement))
+            others, like = matched(chosen, norms, random, left_out)
+            beside = {**keys, "control": "matched"}
+            share = float(like.mean())
+            yield _Change(beside, draw, without(others, replacement), matched=share)
 
 
 def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
@@ -317,6 +323,8 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
         table["change"] = table["loss"].to_numpy() - plain.loc[at].to_numpy()
         # A control is the mean over its draws, sequence by sequence.
         own = table.groupby([*_KEYS, "sequence", "document"], dropna=False, sort=False)
+        draws = table.groupby([*_KEYS, "draw"], dropna=False, sort=False)
+        each = draws[["change", "matched"]].mean().reset_index()
         mean = own.agg({"change": "mean", "energy": "mean", "reason": "first"}).reset_index()
         for key, rows in mean.groupby(list(_KEYS), dropna=False, sort=False):
             row = dict(zip(_KEYS, key, strict=True))
@@ -330,7 +338,8 @@ def summarise_changes(config: Mapping[str, Any], tables: Sequence[Path], out: Pa
             # Why there is no number says more than that there is none.
             reasons = [said] if found["reason"] == "undefined" else [found["reason"], said]
             found["reason"] = "; ".join(filter(None, reasons))
-            frames.append({"model": model, **row, **found, **_beyond(mean, row, rows, config)})
+            beyond = _beyond(mean, each, row, rows, config)
+            frames.append({"model": model, **row, **found, **beyond})
     write_csv(out, pd.DataFrame(frames, columns=_COLUMNS))
 
 
@@ -343,7 +352,7 @@ _BESIDE = {
 _COLUMNS = (
     *("model", *_KEYS, "loss"),
     *("change", "change_low", "change_high", "energy"),
-    *("beyond", "beyond_low", "beyond_high", "n", "reason"),
+    *("beyond", "beyond_low", "beyond_high", "matched", "rank", "n", "reason"),
 )
 
 
@@ -363,16 +372,32 @@ def _interval(
 
 
 def _beyond(
-    mean: pd.DataFrame, row: Mapping[str, Any], rows: pd.DataFrame, config: Mapping[str, Any]
+    mean: pd.DataFrame,
+    each: pd.DataFrame,
+    row: Mapping[str, Any],
+    rows: pd.DataFrame,
+    config: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Change less that of the control, the same sequences for both; nothing without a control."""
+    """Change less that of the control, the same sequences for both; nothing without a control.
+
+    Beside it where the change stands among the draws of the control, and how alike its heads are.
+    """
     control = _BESIDE.get((row["kind"], row["control"]))
-    same = mean["control"] == control
-    for key in set(_KEYS) - {"control", "share"}:
-        same &= mean[key] == row[key]
-    if control is None or not same.any():
+
+    def beside(table: pd.DataFrame) -> pd.DataFrame:
+        same = table["control"] == control
+        for key in set(_KEYS) - {"control", "share"}:
+            same &= table[key] == row[key]
+        return table[same]
+
+    drawn = beside(each)
+    if control is None or drawn.empty:
         return {}
-    other = mean[same].set_index("sequence")["change"]
+    other = beside(mean).set_index("sequence")["change"]
     paired = rows.set_index("sequence")["change"] - other
     found = _interval(paired, rows.set_index("sequence")["document"], "beyond", config)
-    return {key: found[key] for key in ("beyond", "beyond_low", "beyond_high")}
+    return {
+        **{key: found[key] for key in ("beyond", "beyond_low", "beyond_high")},
+        "matched": float(drawn["matched"].mean()),
+        "rank": float((drawn["change"] >= rows["change"].mean()).mean()),
+    }

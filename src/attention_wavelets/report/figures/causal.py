@@ -160,10 +160,10 @@ CAUSAL_HEADS = FigureSpec(
         "Change of the loss when the heads with the largest share of power in a band give out "
         "their mean over other texts, against the number of heads. Dotted: as many heads of the "
         "same layers with outputs about as large, mean of several draws. Bars are confidence "
-        "intervals over documents. A band matters more than its heads' size and place only where "
-        "a line lies above its dotted one. Heads that are sinks, look at the previous token or do "
-        "induction are among them; the table of the report also has the numbers without those. "
-        "Quantisation and tuning are part of each name."
+        "intervals over documents, for this one set of heads: a line above its dotted one says "
+        "that these heads cost more than those on new texts, not that their band does. Heads that "
+        "are sinks, look at the previous token or do induction are among them; the table of the "
+        "report also has the numbers without those. Quantisation and tuning are part of each name."
     ),
     draw=draw_heads,
     category="Causes",
