@@ -36,6 +36,8 @@ BAD = {
     "study.causal.repeated=full": "causal: fact repeats of enwiki-96 under full is not asked for",
     "study.causal.draws=1": "causal.draws: input should be greater than or equal to 2, got 1",
     "study.causal.shares=[2]": "causal.shares.0: input should be less than 1, got 2",
+    "corpus.enwiki-96.sequences.count=1 corpus.enwiki-96.sequences.min_documents=1": "causal: "
+    "enwiki-96 has one sequence; every second one is changed",
     "study.causal.replacements=[median]": "causal.replacements.0: 'median' is not allowed",
 }
 
@@ -43,7 +45,7 @@ BAD = {
 @pytest.mark.parametrize("override", BAD)
 def test_what_cannot_be_told_is_refused(override: str):
     with pytest.raises(PipelineError) as raised:
-        compose(["study=bands", override], CONF)
+        compose(["study=bands", *override.split()], CONF)
     assert "conf/study/bands.yaml" in str(raised.value)
     assert BAD[override] in str(raised.value)
 

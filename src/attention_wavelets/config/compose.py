@@ -532,6 +532,13 @@ def _check_causal(experiment: schema.Experiment, where: str) -> None:
             where,
             "name one of the measurements",
         )
+    if experiment.corpus[asked.corpus].sequences.count < 2:
+        raise PipelineError(
+            f"causal: {asked.corpus} has one sequence; every second one is changed, and the others "
+            "give what heads are replaced by",
+            where,
+            f"set corpus.{asked.corpus}.sequences.count to 2 or more",
+        )
     facts = [e for e in study.facts if e.corpus == asked.corpus]
     known = {fact for e in facts if asked.condition in e.conditions for fact in e.facts}
     if lacking := {"sink", "locality"} - known:
