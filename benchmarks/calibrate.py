@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ import numpy as np
 from engine import ALLOWED, BANKS, CLAIMS, VERDICTS, of_bank
 from scipy import stats
 
+from attention_wavelets.config.schema import Optimiser
 from attention_wavelets.inference.components import satterthwaite_interval
 from attention_wavelets.inference.exact import kendall, sign_flip, spearman, two_sample
 from attention_wavelets.inference.intervals import Interval, clustered_t
@@ -34,6 +36,8 @@ from attention_wavelets.inference.resample import (
     document_weights,
     weighted_means,
 )
+from attention_wavelets.inference.shapes import change_point
+from attention_wavelets.training.loop import rate_at
 
 CONFIDENCE, LEVEL = 0.95, 0.05
 # Simulations with one set of resampling weights, and resamples.
@@ -182,12 +186,51 @@ def discovery(name: str, streams: Sequence[np.random.SeedSequence], _weights: in
     return {"false": np.array(rows)[:, 0], "power": np.array(rows)[:, 1]}
 
 
+# The steps that conf/recipe/ladder.yaml keeps, and the last; growth from 0 to 1 with noise of 0.02.
+KEPT = np.array([0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 732.0])
+# As the sum of its learning rates.
+RATES = np.cumsum(
+    [0, *(rate_at(step, 732, Optimiser(learning_rate=0.002, warmup=60)) for step in range(732))]
+)
+GROWTH: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
+    **{
+        f"power {exponent} of the step": lambda g, e=exponent: _noisy((KEPT / 732) ** float(e), g)
+        for exponent in map(Fraction, ("1/2", "4/5", "1", "3/2", "2"))
+    },
+    **{
+        f"saturating after {time} steps": lambda g, t=time: _noisy(1 - np.exp(-KEPT / t), g)
+        for time in (10, 50, 200)
+    },
+    "with the learning rate": lambda g: _noisy(RATES[KEPT.astype(int)] / RATES[-1], g),
+    "a step after step 32": lambda g: _noisy((KEPT > 32) * 1.0, g),
+    "a step after step 256": lambda g: _noisy((KEPT > 256) * 1.0, g),
+    "a small step after step 256": lambda g: _noisy((KEPT > 256) * 0.1, g),
+    "nothing but noise": lambda g: _noisy(0 * KEPT, g),
+    "random walk": lambda g: np.cumsum(g.standard_normal(len(KEPT))),
+}
+
+
+def _noisy(curve: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    return curve + 0.02 * generator.standard_normal(len(curve))
+
+
+def phases(name: str, streams: Sequence[np.random.SeedSequence], _weights: int) -> Found:
+    """Whether a curve along training is called a step, beside smooth growth and without it."""
+    axis = np.log1p(KEPT)
+    curves = [GROWTH[name](np.random.default_rng(stream)) for stream in streams]
+    return {
+        method: np.array([change_point(axis, y, elapsed=growth).best == "step" for y in curves])
+        for method, growth in (("step", np.expm1), ("without", None))
+    }
+
+
 Job = tuple[str, str, list[np.random.SeedSequence], int]
 PARTS: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
     "text": (text, tuple(map(str, SIZES))),
     "heads": (heads, tuple(DESIGNS)),
     "tests": (tests, tuple(TESTS)),
     "discovery": (discovery, tuple(DISCOVERY)),
+    "phases": (phases, tuple(GROWTH)),
 }
 # Apart from the others, as one simulation of it takes longer than all of theirs.
 ENGINE: dict[str, tuple[Callable[..., Found], tuple[str, ...]]] = {
@@ -230,7 +273,7 @@ def jobs(
 
 
 def calibration(simulations: int, seed: int = SEED, *, processes: int = 1) -> dict[str, Any]:
-    """Coverage of intervals, uniformity of p-values and false discoveries.
+    """Coverage of intervals, uniformity of p-values, false discoveries and false steps.
 
     Parameters
     ----------
@@ -245,7 +288,7 @@ def calibration(simulations: int, seed: int = SEED, *, processes: int = 1) -> di
     -------
     dict
         "simulations", "seed" and a list of records for each of "text", "heads", "tests",
-        "discovery".
+        "discovery", "phases".
     """
     result: dict[str, Any] = {"simulations": simulations, "seed": seed}
     result |= {part: [] for part in PARTS}
@@ -403,6 +446,14 @@ def _records(part: str, name: str, whole: Found) -> list[dict[str, Any]]:
                 "false_discoveries": float(false.mean()),
                 "error": float(false.std(ddof=1) / np.sqrt(len(false))),
                 "found": float(whole["power"].mean()),
+            }
+        ]
+    if part == "phases":
+        return [
+            {
+                "growth": name,
+                "called_a_step": float(whole["step"].mean()),
+                "without_smooth_growth": float(whole["without"].mean()),
             }
         ]
     records = []

@@ -127,6 +127,20 @@ def test_false_discoveries_are_as_few_as_promised(result, page):
         assert abs(record["false_discoveries"] - said["false discoveries"]) < apart
 
 
+def test_steps_of_training_are_as_rare_as_the_page_says(result, page, calibrate):
+    assert len(result["phases"]) == len(calibrate.GROWTH)
+    for record in result["phases"]:
+        name = record["growth"]
+        said = page[(name,)]
+        for share in ("called a step", "without smooth growth"):
+            found = record[share.replace(" ", "_")]
+            assert abs(found - said[share]) < margin(said[share], 4, SIMULATIONS, 2000), record
+        if "step after" in name:
+            assert record["called_a_step"] > 0.8, record
+        elif name not in ("nothing but noise", "random walk"):
+            assert record["called_a_step"] < 0.01 + margin(0.01, 3.5, SIMULATIONS), record
+
+
 @pytest.fixture(scope="module")
 def engine(calibrate):
     return calibrate.claim_engine(SIMULATIONS, SEED, processes=2)

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 from scipy import optimize, stats
 
+from attention_wavelets.config.schema import Optimiser
 from attention_wavelets.inference.mixture import two_normals
 from attention_wavelets.inference.shapes import change_point, choose_curve
 from attention_wavelets.inference.spread import levene_trend, principal_share
+from attention_wavelets.training.loop import rate_at
 
 NOISE = np.random.default_rng(0).normal(size=200)
 
@@ -68,6 +70,79 @@ def test_the_step_is_the_best_of_all_places_and_bic_is_its_formula():
     np.testing.assert_allclose(
         [found.bic_step, found.bic_line, found.bic_constant], expected, rtol=1e-10
     )
+
+
+# The steps that conf/recipe/ladder.yaml keeps, and the last.
+KEPT = np.array([0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 732.0])
+
+
+def stepping(curve, *, noise=0.02, draws=300):
+    """Share of draws of a curve with noise that are called a step, with smooth growth competing."""
+    random = np.random.default_rng(20261126)
+    found = [
+        change_point(
+            np.log1p(KEPT), curve + noise * random.normal(size=len(KEPT)), elapsed=np.expm1
+        )
+        for _ in range(draws)
+    ]
+    return np.mean([point.best == "step" for point in found])
+
+
+def cumulative_learning_rate():
+    settings = Optimiser(learning_rate=0.002, warmup=60)
+    assert settings.final == 0.1
+    sums = np.cumsum([0.0, *(rate_at(step, 732, settings) for step in range(732))])
+    return sums[KEPT.astype(int)] / sums[-1]
+
+
+@pytest.mark.parametrize("exponent", [0.5, 0.8, 1, 1.5, 2])
+@pytest.mark.parametrize("sign", [1, -1])
+def test_growth_by_a_power_of_the_step_is_no_step(exponent, sign):
+    assert stepping(sign * (KEPT / 732) ** exponent) <= 0.01
+
+
+@pytest.mark.parametrize("time", [10, 50, 200])
+def test_growth_that_saturates_is_no_step(time):
+    assert stepping(1 - np.exp(-KEPT / time)) <= 0.01
+
+
+def test_growth_with_the_learning_rate_is_no_step():
+    assert stepping(cumulative_learning_rate()) <= 0.01
+
+
+@pytest.mark.parametrize("after", range(1, 13))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_step_is_told_from_smooth_growth(after, sign):
+    assert stepping(sign * 1.0 * (np.arange(15) > after)) >= 0.99
+    # Five standard deviations of the noise.
+    assert stepping(sign * 0.1 * (np.arange(15) > after)) >= 0.8
+
+
+def test_smooth_growth_is_the_best_of_a_slow_search():
+    x = np.log1p(KEPT)
+    y = (KEPT / 732) ** 0.7 + 0.05 * NOISE[:15]
+    found = change_point(x, y, elapsed=np.expm1)
+    u = KEPT / 732
+    best = math.inf
+    for shape in (
+        *(u**g for g in 2.0 ** np.arange(-4, 4.25, 0.25)),
+        *(1 - np.exp(-u / s) for s in 2.0 ** np.arange(-14, 1.5, 0.5)),
+    ):
+        design = np.column_stack([np.ones(15), shape])
+        best = min(best, float(np.linalg.lstsq(design, y, rcond=None)[1][0]))
+    np.testing.assert_allclose(found.bic_smooth, 15 * np.log(best / 15) + 3 * np.log(15), rtol=1e-9)
+    assert found.best == "smooth"
+    # Without it nothing else changes.
+    plain = change_point(x, y)
+    assert plain.bic_smooth == math.inf
+    assert (plain.bic_step, plain.bic_line, plain.location) == (
+        found.bic_step,
+        found.bic_line,
+        found.location,
+    )
+    for wrong in (lambda t: t - 1, lambda t: 0 * t, lambda t: t[1:]):
+        with pytest.raises(ValueError, match="elapsed"):
+            change_point(x, y, elapsed=wrong)
 
 
 def test_steps_do_not_see_order_or_units():

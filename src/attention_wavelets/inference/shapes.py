@@ -1,4 +1,4 @@
-"""Shapes of a curve: a step or a line, and by which law it grows."""
+"""Shapes of a curve: a step, a line or smooth growth, and by which law it grows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["ChangePoint", "CurveChoice", "change_point", "choose_curve"]
 
 @dataclass(frozen=True)
 class ChangePoint:
-    """A step, a line and a constant fitted to the same points.
+    """A step and what competes with it, fitted to the same points.
 
     Attributes
     ----------
@@ -25,11 +25,13 @@ class ChangePoint:
         Where the best step is: between the two x beside it, half way.
     before, after
         Means on its two sides.
-    bic_step, bic_line, bic_constant, bic_other
-        n ln(RSS / n) + k ln n with k = 3, 2, 1, 3; the smallest fits best. `bic_other` is that of
-        the best step elsewhere or the other way, infinite where every step counts.
+    bic_step, bic_line, bic_constant, bic_other, bic_smooth
+        n ln(RSS / n) + k ln n with k = 3, 2, 1, 3, 3 (Schwarz 1978); the smallest fits best.
+        `bic_other` is that of the best step elsewhere or the other way, infinite where every step
+        counts; `bic_smooth` that of the best smooth growth, infinite where none was asked for.
     best
-        "step", "line", "constant" or "other"; "" where undefined.
+        "step", "line", "constant", "other" or "smooth"; "" where undefined. Of equals it is not
+        the step.
     n
         Points that entered.
     reason
@@ -43,6 +45,7 @@ class ChangePoint:
     bic_line: float
     bic_constant: float
     bic_other: float
+    bic_smooth: float
     best: str
     n: int
     reason: str
@@ -55,8 +58,13 @@ def change_point(
     min_side: int = 2,
     between: tuple[float, float] | None = None,
     rising: bool | None = None,
+    elapsed: Callable[[FloatArray], FloatArray] | None = None,
 ) -> ChangePoint:
-    """One step by least squares, compared with a line, a constant and other steps by BIC.
+    """One step by least squares, compared with a line, a constant and other curves by BIC.
+
+    With x = ln(1 + t) what grows steadily in t is no line, and one step fits it better than a line
+    does. With `elapsed` smooth growth competes too, u = t / max(t): a + b u^g, and
+    a + b (1 - exp(-u / s)), each with g or s from a fixed grid as a third parameter.
 
     The step's location counts as one parameter, which is lenient: a search over many places fits
     noise better than one number would (Hinkley 1970; Zhang and Siegmund 2007).
@@ -72,11 +80,19 @@ def change_point(
     rising
         Whether it goes up; None for either way. What `between` and `rising` leave out competes
         with the step as `bic_other`.
+    elapsed
+        From x, (n,), to the quantity t in which smooth growth is tried, (n,), at least 0 and not 0
+        everywhere: `np.expm1` where x is ln(1 + t). None tries none.
 
     Returns
     -------
     ChangePoint
         Reasons: "few" (fewer than 5 points, or no place for a step), "constant" (y does not vary).
+
+    Raises
+    ------
+    ValueError
+        If shapes do not agree, a point is infinite, or `elapsed` gives what it may not.
     """
     place, value = _points(x, y)
     n = len(place)
@@ -86,7 +102,7 @@ def change_point(
     reason = "few" if n < 5 or not len(cuts) else "constant" if np.ptp(value) == 0 else ""
     if reason:
         none = math.nan
-        return ChangePoint(none, none, none, none, none, none, none, "", n, reason)
+        return ChangePoint(none, none, none, none, none, none, none, none, "", n, reason)
     centred = value - value.mean()
     total = float(centred @ centred)
     # RSS of a step = total - between: with centred y, between = S^2 (1 / c + 1 / (n - c)).
@@ -107,13 +123,16 @@ def change_point(
     rss_step, before, after, cut = step or (total, math.nan, math.nan, 0)
     run = place - place.mean()
     line = total - float(run @ centred) ** 2 / float(run @ run)
+    left = {"constant": (total, 1), "line": (line, 2)}
+    if elapsed is not None:
+        left["smooth"] = (_smooth(elapsed(place), centred), 3)
+    left["step"] = (rss_step, 3)
+    if other:
+        left["other"] = (other[0], 3)
     bic = {
         name: n * math.log(_floored(rss, total) / n) + k * math.log(n)
-        for name, rss, k in (("constant", total, 1), ("line", line, 2), ("step", rss_step, 3))
+        for name, (rss, k) in left.items()
     }
-    bic["other"] = (
-        n * math.log(_floored(other[0], total) / n) + 3 * math.log(n) if other else math.inf
-    )
     return ChangePoint(
         location=float(place[cut - 1] + place[cut]) / 2 if step else math.nan,
         before=before,
@@ -121,7 +140,8 @@ def change_point(
         bic_step=bic["step"],
         bic_line=bic["line"],
         bic_constant=bic["constant"],
-        bic_other=bic["other"],
+        bic_other=bic.get("other", math.inf),
+        bic_smooth=bic.get("smooth", math.inf),
         best=min(bic, key=lambda name: bic[name]),
         n=n,
         reason="",
@@ -133,6 +153,26 @@ def _step(value: FloatArray, cut: int) -> tuple[float, float, float, int]:
     before, after = float(value[:cut].mean()), float(value[cut:].mean())
     rss = np.square(value[:cut] - before).sum() + np.square(value[cut:] - after).sum()
     return float(rss), before, after, cut
+
+
+# Exponents of growth: from nearly a logarithm to a rise at the very end. Times of saturation as
+# shares of the whole: from one step of 16,000 to nearly steady growth.
+_EXPONENTS = 2.0 ** np.arange(-4, 4.25, 0.25)
+_TIMES = 2.0 ** np.arange(-14, 1.5, 0.5)
+
+
+def _smooth(elapsed: FloatArray, centred: FloatArray) -> float:
+    """RSS of the best smooth growth, of values with mean 0."""
+    t = np.asarray(elapsed, dtype=np.float64)
+    if t.shape != centred.shape or not (t >= 0).all() or not 0 < t.max() < math.inf:
+        raise ValueError("`elapsed` must give as many numbers, none below 0, not all 0")
+    u = t / t.max()
+    curves = np.concatenate([u ** _EXPONENTS[:, None], -np.expm1(-u / _TIMES[:, None])])
+    # A curve that does not vary at these places has no slope.
+    curves = curves[np.ptp(curves, axis=1) > 1e-9]
+    curves -= curves.mean(axis=1, keepdims=True)
+    slopes = curves @ centred / np.square(curves).sum(axis=1)
+    return float(np.square(centred - slopes[:, None] * curves).sum(axis=1).min(initial=math.inf))
 
 
 @dataclass(frozen=True)

@@ -167,9 +167,12 @@ def _phases(tables: StudyTables) -> Iterator[Markup]:
         kinds.append("" if part.iloc[0]["wavelet"] else "twin")
     yield table(("measure", "runs with a step", "where: median (range)"), rows, kinds=kinds)
     yield paragraph(
-        "On the axis ln(1 + step), a step is compared with a line and with no change (BIC), run by "
-        "run, for rotary positions. Only kept steps are seen, so that a place is known to the gap "
-        "between two of them. Phases that belong together step at the same place in the same runs."
+        "On the axis ln(1 + step), a step is compared with a line, with no change, and with smooth "
+        "growth in the number of steps: by a power of it, or saturating (BIC), run by run, for "
+        "rotary positions. A measure that only wanders from checkpoint to checkpoint can look like "
+        "one. Only kept steps are seen, so that a place is known to the gap between two of them. "
+        "Steps of two measures at neighbouring kept checkpoints came at about the same time; "
+        "whether one has to do with the other is not told by that."
     )
 
 

@@ -241,12 +241,16 @@ def _rank(start: np.ndarray, end: np.ndarray) -> float:
 
 
 def _phases(table: pd.DataFrame) -> Iterator[tuple[Any, ...]]:
-    """Where each followed number of each run steps, on the axis ln(1 + step)."""
+    """Where each followed number of each run steps, on the axis ln(1 + step).
+
+    Smooth growth in the number of steps, and so of tokens, competes with a step.
+    """
     for run, rows in table.groupby("run", sort=False):
         ordered = rows.sort_values("step")
         axis = np.log1p(ordered["step"].to_numpy(dtype=np.float64))
         for followed in FOLLOWED:
-            found = change_point(axis, ordered[followed.name].to_numpy(dtype=np.float64))
+            values = ordered[followed.name].to_numpy(dtype=np.float64)
+            found = change_point(axis, values, elapsed=np.expm1)
             yield (
                 *(followed.name, followed.title, followed.wavelet),
                 *(run, int(ordered["seed"].iloc[0])),

@@ -1,0 +1,125 @@
+"""What compare_runs writes, from tables made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from attention_wavelets.stages.runs import compare_runs
+
+# The steps that conf/recipe/ladder.yaml keeps, and the last.
+KEPT = (0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 732)
+Level = Callable[[int, int], float]
+
+
+class Study:
+    """Runs of models trained here, with the tables that the stage reads.
+
+    Each run has one measure, the spectral entropy, whose heads lie 0 to 4 around it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.manifests: dict[str, dict] = {}
+        self.runs: dict[str, list[str]] = {}
+        self.summary: list[dict] = []
+        self.facts: list[dict] = []
+        self.heads: list[pd.DataFrame] = []
+
+    def add(
+        self,
+        name: str,
+        level: Level,
+        *,
+        encoding: str = "rope",
+        seeds: tuple[int, ...] = (0, 1, 2),
+        steps: tuple[int, ...] = (0, 732),
+        parameters: int = 1000,
+        **source: object,
+    ) -> None:
+        """A model YAML: a run per seed, whose entropy at a step is `level(seed, step)`."""
+        sizes = {"layers": 4, "heads": 5, "hidden_size": 64, **source}
+        for seed in seeds:
+            run = f"{name}-s{seed}"
+            for step in steps:
+                model = f"{run}-step{step}"
+                self.runs.setdefault(run, []).append(model)
+                self.manifests[model] = {
+                    "source": {"recipe": "ladder", "architecture": "llama", **sizes},
+                    "training": {
+                        **{"run": run, "encoding": encoding, "objective": "causal"},
+                        **{"seed": seed, "step": step, "tokens": 8 * step},
+                        **{"loss": 5.0, "held_out_loss": 5.0, "bits_per_byte": 3.0},
+                    },
+                    "facts": {
+                        "non_embedding_parameters": parameters,
+                        **{key: sizes[key] for key in ("layers", "heads", "hidden_size")},
+                    },
+                }
+                where = {"model": model, "corpus": "text", "protocol": "paper", "condition": "full"}
+                self.summary.append(
+                    where | {"statistic": "spectral_entropy_mean", "mean": level(seed, step)}
+                )
+                order = np.random.default_rng([seed, step]).permutation(5)
+                self.heads.append(
+                    pd.DataFrame(
+                        [
+                            where
+                            | {"probe": "received", "layer": 0, "head": head}
+                            | {"spectral_entropy_mean": float(value)}
+                            for head, value in enumerate(order)
+                        ]
+                    )
+                )
+
+    def add_fact(self, number: str, corpus: str, mean: float) -> None:
+        """One head of every model, that does something to this degree."""
+        for model in self.manifests:
+            where = {"model": model, "corpus": corpus, "condition": "full"}
+            self.facts.append(where | {"number": number, "mean": mean})
+
+    def compare(self) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+        """runs.csv, changes.csv and phases.csv."""
+        inputs = {"heads": pd.concat(self.heads), "summary": pd.DataFrame(self.summary)}
+        if self.facts:
+            inputs["facts"] = pd.DataFrame(self.facts)
+        for name, table in inputs.items():
+            table.to_parquet(self.folder / f"{name}.parquet")
+        outputs = [self.folder / f"{name}.csv" for name in ("runs", "changes", "phases")]
+        compare_runs(
+            {
+                "runs": self.runs,
+                "protocols": {"paper": "paper"},
+                **{"corpus": "text", "condition": "full"},
+                "statistics": {"confidence": 0.95},
+            },
+            self.manifests,
+            self.folder / "heads.parquet",
+            self.folder / "summary.parquet",
+            self.folder / "facts.parquet" if self.facts else None,
+            *outputs,
+        )
+        runs, changes, phases = (pd.read_csv(path, keep_default_na=False) for path in outputs)
+        chosen = (table[table["measure"] == "spectral_entropy"] for table in (changes, phases))
+        return runs, *chosen
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Study:
+    return Study(tmp_path)
+
+
+def test_growth_with_the_tokens_is_no_phase_and_a_step_is(study: Study):
+    noise = np.random.default_rng(20261126).normal(0, 0.02, (3, 733))
+    study.add("steady", lambda seed, step: step / 732 + noise[seed, step], steps=KEPT)
+    study.add("sudden", lambda seed, step: (step > 64) + noise[seed, step], steps=KEPT)
+    _, _, phases = study.compare()
+    found = phases.set_index("run")
+    for seed in range(3):
+        assert found.loc[f"steady-s{seed}", "best"] == "smooth"
+        assert found.loc[f"sudden-s{seed}", "best"] == "step"
+        assert 64 < float(found.loc[f"sudden-s{seed}", "step"]) < 96
