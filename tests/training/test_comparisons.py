@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from attention_wavelets.stages.runs import compare_runs
 
@@ -123,3 +124,23 @@ def test_growth_with_the_tokens_is_no_phase_and_a_step_is(study: Study):
         assert found.loc[f"steady-s{seed}", "best"] == "smooth"
         assert found.loc[f"sudden-s{seed}", "best"] == "step"
         assert 64 < float(found.loc[f"sudden-s{seed}", "step"]) < 96
+
+
+def test_the_interval_of_training_and_of_what_remains_is_over_seeds(study: Study):
+    gains = np.random.default_rng(20261126).normal(1, 0.1, (5, 3))
+    for place in range(5):
+        study.add(
+            f"rope-{place}",
+            lambda seed, step, place=place: gains[place, seed] * (step > 0),
+            parameters=1000 * 2**place,
+        )
+    _, changes, _ = study.compare()
+    training = changes[changes["factor"] == "training"].iloc[0]
+    expected = stats.ttest_1samp(gains.mean(axis=0), 0)
+    low, high = expected.confidence_interval(0.95)
+    assert int(training["n"]) == 3
+    assert float(training["value"]) == pytest.approx(gains.mean())
+    assert (float(training["low"]), float(training["high"])) == pytest.approx((low, high))
+    assert float(training["p"]) == pytest.approx(expected.pvalue)
+    remains = changes[changes["factor"] == "remains"].iloc[0]
+    assert int(remains["n"]) == 3

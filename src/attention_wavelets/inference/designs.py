@@ -1,7 +1,7 @@
 """Designed comparisons of training runs: before and after, along a size, between levels.
 
-The units are runs. Runs of one seed saw their data in the same order, so that a seed is a block;
-what is said holds for new seeds, on the same text.
+Runs of one seed saw their data in the same order, so that a seed is a block; what is said holds for
+new seeds, on the same text.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
-from attention_wavelets.inference.intervals import clustered_t
+from attention_wavelets.inference.intervals import FloatArray, clustered_t
 from attention_wavelets.inference.regression import regress
 
 __all__ = ["Contrast", "Factor", "along", "between", "paired"]
@@ -30,10 +30,10 @@ class Contrast:
     p
         Of no difference, two-sided.
     size
-        The difference in standard deviations between seeds (of `between`), or of the residuals or
-        differences; NaN where they do not vary.
+        The difference in standard deviations between blocks of the level (of `between`), of the
+        changes of blocks (of `paired`) or of the residuals (of `along`).
     n
-        Runs, or pairs of states of a run, that entered.
+        Blocks of `paired`; runs that entered, of `along` and `between`.
     reason
         "" where defined, else a key of `REASONS`; then all numbers are NaN.
     """
@@ -69,35 +69,60 @@ class Factor:
     reason: str
 
 
-def paired(before: ArrayLike, after: ArrayLike, *, confidence: float = 0.95) -> Contrast:
-    """Change of runs between two states: mean difference with the interval and p of Student's t.
+def paired(
+    before: ArrayLike,
+    after: ArrayLike,
+    blocks: ArrayLike,
+    levels: ArrayLike,
+    *,
+    confidence: float = 0.95,
+) -> Contrast:
+    """Change of blocks between two states: mean difference with the interval and p of Student's t.
+
+    Runs of one seed are no independent observations, whatever their size: a block's change is the
+    mean over its levels, which are given, and t has as many degrees of freedom as blocks, less one.
 
     Parameters
     ----------
     before, after
-        (n,), one value per run. NaN leaves its run out.
+        (n,), one value per run, NaN where there is none.
+    blocks, levels
+        (n,), such as the seed, and what differs between runs of one seed, such as the size. Only
+        levels that every block has enter, so that blocks differ by nothing else; a block without
+        any value is left out.
     confidence
         In (0, 1).
 
     Returns
     -------
     Contrast
-        Reasons: "few" with fewer than two runs, "constant" where all changes are alike.
+        `n` is the number of blocks. Reasons: "duplicates" (two runs of one block and level), "few"
+        (less than two blocks), "unbalanced" (no level that every block has), "constant" (the
+        changes of all blocks are alike).
     """
-    change = np.asarray(after, dtype=np.float64) - np.asarray(before, dtype=np.float64)
-    change = change[~np.isnan(change)]
-    if len(change) < 2:
-        return _nothing(len(change), "few")
-    if np.ptp(change) == 0:
-        return _nothing(len(change), "constant")
-    interval = clustered_t(change, np.arange(len(change)), confidence, min_clusters=2)
+    first, last = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    table = _table(last - first, blocks, levels)[0]
+    if table is None:
+        return _nothing(0, "duplicates")
+    table = table[~np.isnan(table).all(axis=1)]
+    count = len(table)
+    if count < 2:
+        return _nothing(count, "few")
+    table = table[:, ~np.isnan(table).any(axis=0)]
+    if not table.shape[1]:
+        return _nothing(count, "unbalanced")
+    change = table.mean(axis=1)
+    # Differences of numbers of this size are alike up to rounding.
+    if np.ptp(change) <= 1e-12 * np.nanmax(np.abs([first, last])):
+        return _nothing(count, "constant")
+    interval = clustered_t(change, np.arange(count), confidence, min_clusters=2)
     return Contrast(
         value=float(interval.mean),
         low=float(interval.low),
         high=float(interval.high),
-        p=_t_test(float(interval.mean), float(interval.standard_error), len(change) - 1),
+        p=_t_test(float(interval.mean), float(interval.standard_error), count - 1),
         size=_over(float(change.mean()), float(change.std(ddof=1))),
-        n=len(change),
+        n=count,
         reason="",
     )
 
@@ -115,7 +140,8 @@ def along(values: ArrayLike, places: ArrayLike, *, confidence: float = 0.95) -> 
     Returns
     -------
     Contrast
-        Reasons as `regress` has them; its p is that of the slope.
+        Its p is that of the slope. Reasons as `regress` has them, where "constant" is also a line
+        without any residual, which leaves no error to test against.
     """
     y, x = np.asarray(values, dtype=np.float64), np.asarray(places, dtype=np.float64)
     keep = ~(np.isnan(y) | np.isnan(x))
@@ -127,7 +153,10 @@ def along(values: ArrayLike, places: ArrayLike, *, confidence: float = 0.95) -> 
         return _nothing(fit.n, fit.reason)
     reach = float(np.ptp(x))
     line = y.mean() + fit.coefficients[0] * (x - x.mean())
-    deviation = math.sqrt(float(np.square(y - line).sum()) / fit.degrees)
+    within = float(np.square(y - line).sum())
+    if within <= _ROUNDING * float(y @ y):
+        return _nothing(fit.n, "constant")
+    deviation = math.sqrt(within / fit.degrees)
     return Contrast(
         value=float(fit.coefficients[0]) * reach,
         low=float(fit.low[0]) * reach,
@@ -157,7 +186,7 @@ def between(
     ----------
     values, levels, blocks
         (n,), a row per run: the measure, such as the encoding, such as the seed. Blocks that lack a
-        level, or have NaN in it, are left out.
+        level, or have NaN in it, are left out. Only one run may have a level and a block.
     reference
         The level that others are compared with.
     confidence
@@ -166,54 +195,72 @@ def between(
     Returns
     -------
     Factor
-        Reasons: "few" (less than two whole blocks, or no other level), "constant" (nothing varies).
+        Reasons: "duplicates" (two runs of one level and block), "few" (less than two whole blocks,
+        or no other level), "constant" (nothing varies beside levels and blocks, which leaves no
+        error to test against).
     """
-    y = np.asarray(values, dtype=np.float64)
-    names, column = np.unique(np.asarray(levels, dtype=str), return_inverse=True)
-    seeds, row = np.unique(np.asarray(blocks), return_inverse=True)
-    table = np.full((len(seeds), len(names)), np.nan)
-    table[row, column] = y
+    table, names = _table(values, blocks, levels)
+    others = [name for name in names if name != reference]
+
+    def undefined(n: int, reason: str) -> Factor:
+        return Factor(math.nan, math.nan, dict.fromkeys(others, _nothing(n, reason)), reason)
+
+    if table is None:
+        return undefined(0, "duplicates")
     table = table[~np.isnan(table).any(axis=1)]
     count, width = table.shape
-    others = [str(name) for name in names if name != reference]
     if count < 2 or not others or reference not in names:
-        return Factor(math.nan, math.nan, dict.fromkeys(others, _nothing(count, "few")), "few")
-    if np.ptp(table) == 0:
-        reason = "constant"
-        return Factor(math.nan, math.nan, dict.fromkeys(others, _nothing(count, reason)), reason)
+        return undefined(2 * count, "few")
     means = table.mean(axis=0)
     residual = table - means - table.mean(axis=1, keepdims=True) + table.mean()
     degrees = (count - 1) * (width - 1)
     within = float(np.square(residual).sum())
     explained = float(count * np.square(means - table.mean()).sum())
+    if within <= _ROUNDING * float(np.square(table).sum()):
+        return undefined(2 * count, "constant")
     mean_square = within / degrees
-    # Rounding: what does not vary beside levels and blocks leaves no error to test against.
-    exact = within <= 1e-24 * max(explained, float(np.square(table).sum()))
-    f = math.inf if exact else explained / (width - 1) / mean_square
-    half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * math.sqrt(2 * mean_square / count)
+    error = math.sqrt(2 * mean_square / count)
+    half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * error
     spread = math.sqrt(float(table.var(axis=0, ddof=1).mean()))
-    at = int(np.flatnonzero(names == reference)[0])
+    at = names.index(reference)
     contrasts = {}
     for place, name in enumerate(names):
         if place == at:
             continue
         value = float(means[place] - means[at])
-        t = math.inf if exact else abs(value) / math.sqrt(2 * mean_square / count)
-        contrasts[str(name)] = Contrast(
+        contrasts[name] = Contrast(
             value=value,
             low=value - half,
             high=value + half,
-            p=float(2 * stats.t.sf(t, degrees)),
+            p=_t_test(value, error, degrees),
             size=_over(value, spread),
             n=2 * count,
             reason="",
         )
     return Factor(
         share=explained / (explained + within),
-        p=float(stats.f.sf(f, width - 1, degrees)),
+        p=float(stats.f.sf(explained / (width - 1) / mean_square, width - 1, degrees)),
         contrasts=contrasts,
         reason="",
     )
+
+
+# Of a sum of squares, what rounding leaves where the residual would be 0.
+_ROUNDING = 1e-24
+
+
+def _table(
+    values: ArrayLike, blocks: ArrayLike, levels: ArrayLike
+) -> tuple[FloatArray | None, list[str]]:
+    """(block, level) values, NaN where there is none, or None if two runs share a place; levels."""
+    names, column = np.unique(np.asarray(levels, dtype=str), return_inverse=True)
+    seeds, row = np.unique(np.asarray(blocks), return_inverse=True)
+    known = [str(name) for name in names]
+    if len(set(zip(row.tolist(), column.tolist(), strict=True))) < len(row):
+        return None, known
+    table = np.full((len(seeds), len(names)), np.nan)
+    table[row, column] = np.asarray(values, dtype=np.float64)
+    return table, known
 
 
 def _t_test(value: float, error: float, degrees: int) -> float:

@@ -12,6 +12,8 @@ REASONS: dict[str, str] = {
     "few": "too few values for this many parameters",
     "constant": "the values do not vary",
     "groups": "too few groups, or a group with too few values",
+    "duplicates": "more than one run for a combination that is compared",
+    "unbalanced": "nothing that is compared has a run of every seed",
     "collinear": "the columns determine each other",
 }
 """Reason -> what it means."""

@@ -65,7 +65,7 @@ def _answers(tables: StudyTables) -> Iterator[tuple[str, str]]:
 def _by(factor: str, rows: pd.DataFrame) -> str:
     first = rows.iloc[0]
     if factor == "training":
-        return f" between fresh weights and the last step ({int(first['n'])} runs)"
+        return f" between fresh weights and the last step ({int(first['n'])} seeds)"
     if factor == "size":
         return f" from {first['reference']} to {first['level']} parameters ({int(first['n'])} runs)"
     levels = ", ".join(encoding_words(level) for level in rows["level"].unique())
@@ -87,11 +87,12 @@ def _how(tables: StudyTables) -> str:
     return (
         f"Small models ({least} to {most} parameters beside embeddings), trained by this pipeline "
         "on one text, so that only what is named differs; nothing here says that large models "
-        "behave alike. Units are runs: intervals and p-values are about new seeds on the same "
-        "text, and p is corrected (Holm) for every comparison of the table. A change counts below "
-        f"{_LEVEL:g}. Size is the change from the smallest to the largest model along a line in "
-        "log parameters; training and size are of models with rotary positions on the whole head, "
-        "encodings of one size, with seeds as blocks."
+        "behave alike. Intervals and p-values are about new seeds on the same text: of training "
+        "and of what remains, a seed is one value, its mean over sizes. p is corrected (Holm) "
+        f"for every comparison of the table, and a change counts below {_LEVEL:g}. Size is the "
+        "change from the smallest to the largest model along a line in log parameters; training "
+        "and size are of models with rotary positions on the whole head, encodings of one size, "
+        "with seeds as blocks."
     )
 
 
@@ -167,12 +168,12 @@ def _phases(tables: StudyTables) -> Iterator[Markup]:
         kinds.append("" if part.iloc[0]["wavelet"] else "twin")
     yield table(("measure", "runs with a step", "where: median (range)"), rows, kinds=kinds)
     yield paragraph(
-        "On the axis ln(1 + step), a step is compared with a line, with no change, and with smooth "
-        "growth in the number of steps: by a power of it, or saturating (BIC), run by run, for "
-        "rotary positions. A measure that only wanders from checkpoint to checkpoint can look like "
-        "one. Only kept steps are seen, so that a place is known to the gap between two of them. "
-        "Steps of two measures at neighbouring kept checkpoints came at about the same time; "
-        "whether one has to do with the other is not told by that."
+        "On the axis ln(1 + step), a step is compared with a line, with no change, and with "
+        "smooth growth in the number of steps: by a power of it, or saturating (BIC), run by run, "
+        "for rotary positions. A measure that only wanders from checkpoint to checkpoint can look "
+        "like a step. Only kept steps are seen, so that a place is known to the gap between two "
+        "of them. Steps of two measures at neighbouring kept checkpoints came at about the same "
+        "time; whether one has to do with the other is not told by that."
     )
 
 

@@ -144,6 +144,14 @@ def _ends(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return first.loc[both], last.loc[both]
 
 
+def _without_seed(table: pd.DataFrame) -> list[str]:
+    """What runs were trained as, apart from the seed: the model YAML of each, indexed by run."""
+    return [
+        str(run).removesuffix(f"-s{seed}")
+        for run, seed in zip(table.index, table["seed"], strict=True)
+    ]
+
+
 def _row(
     followed: Followed,
     factor: str,
@@ -158,10 +166,14 @@ def _row(
 
 
 def _training(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
-    """Last minus first checkpoint, over all runs with the reference encoding."""
+    """Last minus first checkpoint, over seeds of the runs with the reference encoding."""
     first, last = _ends(reference_runs(table))
     for followed in FOLLOWED:
-        found = paired(first[followed.name], last[followed.name], confidence=confidence)
+        found = paired(
+            *(first[followed.name], last[followed.name]),
+            *(last["seed"], _without_seed(last)),
+            confidence=confidence,
+        )
         yield _row(followed, "training", "last step", "step 0", found)
 
 
@@ -200,7 +212,7 @@ def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ..
 def _remains(
     table: pd.DataFrame, heads: Path, config: Mapping[str, Any], confidence: float
 ) -> Iterator[tuple[Any, ...]]:
-    """Rank correlation over heads between the first and the last checkpoint, averaged over runs."""
+    """Rank correlation over heads between first and last checkpoint, averaged over seeds."""
     first, last = _ends(reference_runs(table))
     wanted = {f.statistic.removesuffix("_mean").removesuffix("_median"): f for f in FOLLOWED}
     models = {*first["model"], *last["model"]}
@@ -222,18 +234,21 @@ def _remains(
                     values[model, followed.name] = part[f"{measure}_mean"].to_numpy(dtype=float)
     for followed in FOLLOWED:
         pairs = [
-            (values[start, followed.name], values[end, followed.name])
-            for start, end in zip(first["model"], last["model"], strict=True)
-            if (start, followed.name) in values and (end, followed.name) in values
+            [values.get((model, followed.name)) for model in ends]
+            for ends in zip(first["model"], last["model"], strict=True)
         ]
-        if pairs:
+        if any(start is not None and end is not None for start, end in pairs):
             found = paired(
-                np.zeros(len(pairs)), [_rank(*pair) for pair in pairs], confidence=confidence
+                *(np.zeros(len(pairs)), [_rank(*pair) for pair in pairs]),
+                *(last["seed"], _without_seed(last)),
+                confidence=confidence,
             )
             yield _row(followed, "remains", "rank correlation over heads", "0", found)
 
 
-def _rank(start: np.ndarray, end: np.ndarray) -> float:
+def _rank(start: np.ndarray | None, end: np.ndarray | None) -> float:
+    if start is None or end is None:
+        return math.nan
     keep = ~(np.isnan(start) | np.isnan(end))
     if keep.sum() < 3 or np.ptp(start[keep]) == 0 or np.ptp(end[keep]) == 0:
         return math.nan
