@@ -282,6 +282,7 @@ def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
             {
                 "model": f"{encoding}-{width}-s{seed}-step{step}",
                 "run": f"{encoding}-{width}-s{seed}",
+                "recipe": "ladder",
                 "encoding": encoding,
                 "objective": "causal",
                 "seed": seed,

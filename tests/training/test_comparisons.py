@@ -144,3 +144,42 @@ def test_the_interval_of_training_and_of_what_remains_is_over_seeds(study: Study
     assert float(training["p"]) == pytest.approx(expected.pvalue)
     remains = changes[changes["factor"] == "remains"].iloc[0]
     assert int(remains["n"]) == 3
+
+
+def encodings(study: Study) -> pd.DataFrame:
+    changes = study.compare()[1]
+    return changes[changes["factor"] == "encoding"].set_index("level")
+
+
+def test_encodings_are_compared_between_runs_that_differ_in_nothing_else(study: Study):
+    """A longer training, more layers, more heads or another width is not the encoding."""
+    noise = np.random.default_rng(20261126).normal(0, 0.1, (3, 3))
+    for place, name in enumerate(("rope", "none", "alibi")):
+        study.add(
+            name,
+            lambda seed, step, place=place: (step > 0) * (1 + place) + noise[place, seed],
+            encoding=name,
+        )
+    expected = encodings(study)
+    assert len(expected) == 2
+    assert (expected["reason"] == "").all()
+    for key, value in {"recipe": "long", "layers": 8, "heads": 8, "hidden_size": 96}.items():
+        study.add(f"other-{key}", lambda seed, step: 9.0 + 0.1 * seed, **{key: value})
+    found = encodings(study)
+    for column in ("value", "low", "high", "p", "share"):
+        assert found[column].tolist() == expected[column].tolist()
+
+
+def test_two_architectures_with_one_encoding_are_not_compared(study: Study):
+    noise = np.random.default_rng(20261126).normal(0, 0.1, (3, 3))
+    for place, (name, architecture) in enumerate(
+        (("rope", "llama"), ("rope", "gpt_neox"), ("none", "smollm3"))
+    ):
+        study.add(
+            f"{architecture}-{name}",
+            lambda seed, step, place=place: (step > 0) * (1 + place) + noise[place, seed],
+            encoding=name,
+            architecture=architecture,
+        )
+    row = encodings(study).loc["none"]
+    assert (row["value"], row["p"], row["reason"]) == ("", "", "duplicates")

@@ -12,7 +12,7 @@ __all__ = [
     "OBJECTIVE",
     "REFERENCE",
     "Followed",
-    "common_width",
+    "comparable",
     "encoding_words",
     "first_and_last",
     "main_objective",
@@ -49,9 +49,16 @@ def first_and_last(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     return first[first["step"] == 0], ordered.tail(1)
 
 
-def common_width(runs: pd.DataFrame) -> int:
-    """The width at which most encodings were trained."""
-    return int(runs.groupby("hidden_size")["encoding"].nunique().idxmax())
+def comparable(runs: pd.DataFrame) -> pd.DataFrame:
+    """Rows of each objective with the recipe and sizes at which most encodings were trained.
+
+    Runs of another recipe, depth or width differ in more than the encoding.
+    """
+    parts = []
+    for _, rows in runs.groupby("objective", sort=False):
+        alike = rows.groupby(["recipe", "layers", "heads", "hidden_size"])
+        parts.append(alike.get_group(alike["encoding"].nunique().idxmax()))
+    return pd.concat(parts) if parts else runs
 
 
 def encoding_words(encoding: str, objective: str = OBJECTIVE) -> str:

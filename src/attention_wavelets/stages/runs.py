@@ -18,7 +18,7 @@ from attention_wavelets.report.trained import (
     FOLLOWED,
     REFERENCE,
     Followed,
-    common_width,
+    comparable,
     first_and_last,
     main_objective,
     reference_runs,
@@ -96,6 +96,7 @@ def _runs(
                 {
                     "model": model,
                     "run": run,
+                    "recipe": manifest["source"]["recipe"],
                     **{
                         key: training[key]
                         for key in ("encoding", "objective", "seed", "step", "tokens")
@@ -189,11 +190,10 @@ def _sizes(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
 
 
 def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
-    """Every other encoding against the reference, at the one size and objective they share."""
+    """Every other encoding against the reference, at the recipe and sizes that they share."""
     _, last = _ends(table)
     main = main_objective(table)
-    for objective, rows in last.groupby("objective", sort=False):
-        shared = rows[rows["hidden_size"] == common_width(rows)]
+    for objective, shared in comparable(last).groupby("objective", sort=False):
         if shared["encoding"].nunique() < 2:
             continue
         for followed in FOLLOWED:

@@ -18,7 +18,7 @@ from attention_wavelets.report.trained import (
     ENCODINGS,
     FOLLOWED,
     Followed,
-    common_width,
+    comparable,
     encoding_words,
     first_and_last,
     reference_runs,
@@ -125,7 +125,7 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
     runs = tables.runs
     names: list[tuple[str, str]] = []
     if len(runs):
-        runs = runs[runs["hidden_size"] == common_width(runs)]
+        runs = comparable(runs)
         found = set(zip(runs["objective"], runs["encoding"], strict=True))
         names = [
             (objective, encoding)
@@ -202,9 +202,10 @@ LADDER_ENCODING = FigureSpec(
     name="ladder_encoding",
     title="Position encodings, when nothing else differs",
     caption=(
-        "Every followed number by position encoding, at one size: after the last step, and before "
-        "the first. Parameters beside embeddings agree to within 1 %; the block around attention "
-        "is that of the family (Llama, GPT-NeoX, BLOOM, GPT-2, SmolLM3, ModernBERT, T5). " + _SMALL
+        "Every followed number by position encoding, at one size and with one recipe: after the "
+        "last step, and before the first. Parameters beside embeddings agree to within 1 %; the "
+        "block around attention is that of the family (Llama, GPT-NeoX, BLOOM, GPT-2, SmolLM3, "
+        "ModernBERT, T5). " + _SMALL
     ),
     draw=draw_encoding,
     category="Models trained here",
