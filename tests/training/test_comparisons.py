@@ -183,3 +183,14 @@ def test_two_architectures_with_one_encoding_are_not_compared(study: Study):
         )
     row = encodings(study).loc["none"]
     assert (row["value"], row["p"], row["reason"]) == ("", "", "duplicates")
+
+
+def test_facts_are_those_of_the_headline_corpus(study: Study):
+    study.add("rope", lambda seed, step: 0.0 + step)
+    for number in ("sink_importance", "previous_token", "induction"):
+        study.add_fact(number, "text", 0.25)
+        # Another language, on which heads do it more.
+        study.add_fact(number, "other", 0.75)
+    runs = study.compare()[0]
+    for column in ("sink", "previous_token", "induction"):
+        assert (runs[column] == 0.25).all(), column

@@ -51,7 +51,7 @@ def compare_runs(
     runs, changes, phases
         CSV files to write.
     """
-    columns = ("model", "condition", "number", "mean")
+    columns = ("model", "corpus", "condition", "number", "mean")
     known = pd.DataFrame(columns=columns) if facts is None else read_table(facts, columns)
     table = _runs(config, manifests, read_table(summary), known)
     write_csv(runs, table)
@@ -115,7 +115,7 @@ def _numbers(
 ) -> dict[str, float]:
     """Model -> value; the first measurement of the study that has it counts."""
     if followed.kind == "fact":
-        return _of_facts(followed, facts, config["condition"])
+        return _of_facts(followed, facts, config["corpus"], config["condition"])
     condition = followed.condition or config["condition"]
     names = [name for name, kind in config["protocols"].items() if kind == followed.kind]
     rows = summary[
@@ -128,9 +128,11 @@ def _numbers(
     return dict(zip(first["model"], first["mean"].astype(float), strict=True))
 
 
-def _of_facts(followed: Followed, facts: pd.DataFrame, condition: str) -> dict[str, float]:
-    """Over all heads of a model: under the condition, or under the one that has the number."""
-    rows = facts[facts["number"] == followed.statistic]
+def _of_facts(
+    followed: Followed, facts: pd.DataFrame, corpus: str, condition: str
+) -> dict[str, float]:
+    """Model -> over all heads: under the condition, or under the one that has the number."""
+    rows = facts[(facts["number"] == followed.statistic) & (facts["corpus"] == corpus)]
     if (rows["condition"] == condition).any():
         rows = rows[rows["condition"] == condition]
     means = rows.groupby("model", sort=False)["mean"]
