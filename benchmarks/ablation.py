@@ -69,14 +69,14 @@ def changes(model: Any, ids: np.ndarray) -> Mapping[str, Callable[[], Any]]:
         "rows, as they are": partial(sequence_losses, model, ids, rows=lambda r: r.probabilities),
         **{
             f"rows, {method}": partial(sequence_losses, model, ids, rows=band_edit(*BAND, method))
-            for method in ("band", "random_band", "random_phase")
+            for method in ("band", "band_part", "random_band", "random_phase")
         },
     }
 
 
 def _at_rest(model: Any, ids: np.ndarray) -> None:
     low, high = BAND
-    with rotary_zeroed(model, lambda f: (2 * f >= low) & (2 * f < high)):
+    with rotary_zeroed(model, lambda _, f: (2 * f >= low) & (2 * f < high)):
         sequence_losses(model, ids)
 
 
