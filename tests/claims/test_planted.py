@@ -196,6 +196,7 @@ SIZES = np.log([14.0, 70, 160, 410, 1000, 1400, 2800, 6900])
 OVER_SIZES: dict[str, Any] = {"over": "parameters", "needs": [*"mnop"]}
 HUMP = np.sin(np.pi * DEPTH)
 ZIGZAG = np.arange(8) % 2.0
+LOG_STEPS = np.log1p(STEPS[:8])
 GROUPS = np.where(np.arange(LAYERS * HEADS) % 2, 1.0, 0.0).reshape(LAYERS, HEADS, 1)
 ONE = stats.laplace.ppf((np.arange(LAYERS * HEADS) + 0.5) / (LAYERS * HEADS))
 
@@ -296,8 +297,12 @@ CASES: dict[str, Planted] = {
     ),
     "change_point over step": Planted(
         asked("change_point", over="step", smallest_effect=2.0),
-        row(STEPS[:8], 1.0 * (np.arange(8) > 3)),
-        {"line": row(STEPS[:8], STEPS[:8] / STEPS[7]), "zigzag": row(STEPS[:8], ZIGZAG)},
+        row(LOG_STEPS, 1.0 * (np.arange(8) > 3)),
+        {
+            "line": row(LOG_STEPS, LOG_STEPS),
+            "steady": row(LOG_STEPS, STEPS[:8] / STEPS[7]),
+            "zigzag": row(LOG_STEPS, ZIGZAG),
+        },
     ),
     "curve_choice": Planted(
         asked("curve_choice", 6, over="columns", at=list(PLACES), curve="power"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
@@ -351,9 +352,14 @@ def test_a_step_must_lie_where_it_is_claimed_and_go_the_claimed_way():
     assert gain(between=[0, 500]) < 0
 
 
-def test_a_smooth_curve_of_learning_is_no_jump():
+@pytest.mark.parametrize(
+    "curve",
+    [lambda t: 0.04 * np.log1p(t), lambda t: t / 2**17, lambda t: 1 - np.exp(-t / 2000)],
+    ids=["logarithmic", "steady", "saturating"],
+)
+def test_a_smooth_curve_of_learning_is_no_jump(curve: Callable[[np.ndarray], np.ndarray]):
     steps = np.array([0, *2.0 ** np.arange(0, 18)])
-    y = 0.2 + 0.04 * np.log1p(steps) + 0.001 * np.sin(np.arange(len(steps)))
+    y = 0.2 + curve(steps) + 0.001 * np.sin(np.arange(len(steps)))
     models = [np.full((1, 1, 1), value) for value in y]
     test = of("change_point", over="step", needs=["m"], smallest_effect=2.0)
     assert float(over_models(models, placed(steps, "step"), test)) < 0

@@ -236,9 +236,13 @@ def _change_point_of(y: FloatArray, x: FloatArray, test: ClaimTest) -> FloatArra
         low, high = placed(np.array(test.between), test.over)
         between = (float(low), float(high))
 
+    # What grows steadily in steps is no line where steps are placed at their logarithm.
+    elapsed = np.expm1 if test.over == "step" else None
+
     def gain(row: FloatArray) -> float:
-        found = change_point(x, row, between=between, rising=rising)
-        return min(found.bic_line, found.bic_constant, found.bic_other) - found.bic_step
+        found = change_point(x, row, between=between, rising=rising, elapsed=elapsed)
+        rivals = (found.bic_line, found.bic_constant, found.bic_other, found.bic_smooth)
+        return min(rivals) - found.bic_step
 
     return _each(gain, y, 1)
 
@@ -361,7 +365,8 @@ _RECORDS: tuple[Any, ...] = (
     (
         "change_point",
         _change_point,
-        "how much better, in BIC, the claimed step fits than a line, a constant or another step",
+        "how much better, in BIC, the claimed step fits than a line, a constant or another step, "
+        "and over steps of training than smooth growth",
         False,
     ),
     (
