@@ -22,7 +22,7 @@ from attention_wavelets.report.figures import FIGURES, caption_rst, draw_figure,
 from attention_wavelets.report.figures.bands import depth_profile
 from attention_wavelets.report.figures.decay import PANELS, decay_points
 from attention_wavelets.report.figures.heads import correlation_matrix, spaced_layers
-from attention_wavelets.report.figures.style import wrapped
+from attention_wavelets.report.figures.style import figure_style, wrapped
 from attention_wavelets.report.tables import StudyTables
 from attention_wavelets.report.trained import FOLLOWED
 
@@ -106,7 +106,9 @@ def test_no_panel_or_label_leaves_the_page(
     name: str, study: StudyTables, settings: FigureSettings
 ) -> None:
     figure = draw_figure(name, study, settings)
-    drawn = figure.get_tightbbox()
+    # As it is saved: under another style ticks are chosen anew, of another size.
+    with figure_style(settings):
+        drawn = figure.get_tightbbox()
     assert min(drawn.min) >= -0.02
     assert drawn.x1 <= figure.get_figwidth() + 0.02
     assert drawn.y1 <= figure.get_figheight() + 0.02
@@ -114,7 +116,8 @@ def test_no_panel_or_label_leaves_the_page(
 
 def test_panels_do_not_overlap(name: str, study: StudyTables, settings: FigureSettings) -> None:
     figure = draw_figure(name, study, settings)
-    boxes = [axes.get_tightbbox().padded(-1.5) for axes in drawn_axes(figure)]
+    with figure_style(settings):
+        boxes = [axes.get_tightbbox().padded(-1.5) for axes in drawn_axes(figure)]
     for place, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:place])
 
