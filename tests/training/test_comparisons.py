@@ -146,6 +146,14 @@ def test_the_interval_of_training_and_of_what_remains_is_over_seeds(study: Study
     assert int(remains["n"]) == 3
 
 
+def test_what_remains_is_a_correlation_and_so_are_its_limits(study: Study):
+    study.add("rope", lambda seed, step: float(seed + step), seeds=(0, 1))
+    _, changes, _ = study.compare()
+    remains = changes[changes["factor"] == "remains"].iloc[0]
+    assert -1 < float(remains["value"]) < 1
+    assert (float(remains["low"]), float(remains["high"])) == (-1, 1)
+
+
 def encodings(study: Study) -> pd.DataFrame:
     changes = study.compare()[1]
     return changes[changes["factor"] == "encoding"].set_index("level")

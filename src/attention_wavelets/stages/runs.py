@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,9 @@ def _remains(
                 *(last["seed"], _without_seed(last)),
                 confidence=confidence,
             )
+            # Of a mean of correlations; with few seeds t goes beyond what one can be.
+            low, high = np.clip([found.low, found.high], -1, 1)
+            found = replace(found, low=float(low), high=float(high))
             yield _row(followed, "remains", "rank correlation over heads", "0", found)
 
 
