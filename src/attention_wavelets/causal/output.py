@@ -18,7 +18,7 @@ __all__ = ["refuse_other_output"]
 
 # Positions whose logits are compared: enough to see a factor, and cheap with any vocabulary.
 _COMPARED = 16
-_TODO = "leave it out of study.causal.models"
+_ADVICE = "leave it out of study.causal.models"
 
 
 def refuse_other_output(model: nn.Module, ids: NDArray[np.integer[Any]], where: str) -> None:
@@ -51,11 +51,11 @@ def refuse_other_output(model: nn.Module, ids: NDArray[np.integer[Any]], where: 
         raise PipelineError(
             "its output layer is not its table of tokens alone, so that its loss is not known here",
             where,
-            _TODO,
+            _ADVICE,
         )
     tokens: Any = model
     table = tokens.get_input_embeddings().weight
-    with translated("its family's class for the next token cannot be run", where, _TODO):
+    with translated("its family's class for the next token cannot be run", where, _ADVICE):
         whole = _around(model, table)
         states: list[Tensor] = []
         handle = model.register_forward_hook(
@@ -75,7 +75,7 @@ def refuse_other_output(model: nn.Module, ids: NDArray[np.integer[Any]], where: 
             f"{type(whole).__name__} scales, caps or shifts what its table of tokens gives, so "
             "that its loss is not known here",
             where,
-            _TODO,
+            _ADVICE,
         )
 
 
