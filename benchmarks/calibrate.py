@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,12 @@ from typing import Any
 import families
 import lines
 import numpy as np
+import yaml
 from engine import ALLOWED, BANKS, CLAIMS, VERDICTS, of_bank
 from scipy import stats
 
-from attention_wavelets.config.schema import Optimiser
+from attention_wavelets.config.compose import default_conf
+from attention_wavelets.config.schema import Recipe
 from attention_wavelets.inference.components import satterthwaite_interval
 from attention_wavelets.inference.exact import kendall, sign_flip, spearman, two_sample
 from attention_wavelets.inference.intervals import Interval, clustered_t
@@ -37,7 +40,6 @@ from attention_wavelets.inference.resample import (
     weighted_means,
 )
 from attention_wavelets.inference.shapes import change_point
-from attention_wavelets.training.loop import rate_at
 
 CONFIDENCE, LEVEL = 0.95, 0.05
 # Simulations with one set of resampling weights, and resamples.
@@ -186,28 +188,39 @@ def discovery(name: str, streams: Sequence[np.random.SeedSequence], _weights: in
     return {"false": np.array(rows)[:, 0], "power": np.array(rows)[:, 1]}
 
 
-# The steps that conf/recipe/ladder.yaml keeps, and the last; growth from 0 to 1 with noise of 0.02.
-KEPT = np.array([0, 1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 732.0])
-# As the sum of its learning rates.
-RATES = np.cumsum(
-    [0, *(rate_at(step, 732, Optimiser(learning_rate=0.002, warmup=60)) for step in range(732))]
+# Growth from 0 to 1, at the steps that the models of study `ladder` keep.
+LADDER = Recipe.model_validate(
+    yaml.safe_load((default_conf() / "recipe" / "ladder.yaml").read_text(encoding="utf-8"))
 )
+LAST = LADDER.last_step
+KEPT = np.array(LADDER.kept, dtype=np.float64)
 GROWTH: dict[str, Callable[[np.random.Generator], np.ndarray]] = {
     **{
-        f"power {exponent} of the step": lambda g, e=exponent: _noisy((KEPT / 732) ** float(e), g)
+        f"power {exponent} of the step": lambda g, e=exponent: _noisy((KEPT / LAST) ** float(e), g)
         for exponent in map(Fraction, ("1/2", "4/5", "1", "3/2", "2"))
     },
     **{
         f"saturating after {time} steps": lambda g, t=time: _noisy(1 - np.exp(-KEPT / t), g)
         for time in (10, 50, 200)
     },
-    "with the learning rate": lambda g: _noisy(RATES[KEPT.astype(int)] / RATES[-1], g),
+    "with the learning rate": lambda g: _noisy(_learned(), g),
     "a step after step 32": lambda g: _noisy((KEPT > 32) * 1.0, g),
     "a step after step 256": lambda g: _noisy((KEPT > 256) * 1.0, g),
     "a small step after step 256": lambda g: _noisy((KEPT > 256) * 0.1, g),
     "nothing but noise": lambda g: _noisy(0 * KEPT, g),
     "random walk": lambda g: np.cumsum(g.standard_normal(len(KEPT))),
 }
+
+
+@cache
+def _learned() -> np.ndarray:
+    """Sum of the learning rates up to each kept step, as a share of the whole."""
+    # Imports torch, which no other simulation needs.
+    from attention_wavelets.training.loop import rate_at
+
+    rates = [rate_at(step, LAST, LADDER.optimiser) for step in range(LAST)]
+    total = np.cumsum([0, *rates])
+    return total[LADDER.kept] / total[-1]
 
 
 def _noisy(curve: np.ndarray, generator: np.random.Generator) -> np.ndarray:
