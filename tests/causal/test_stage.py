@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -155,8 +156,7 @@ def test_a_rank_is_the_share_of_draws_that_cost_at_least_as_much(summary):
     asked = [stage._Change(nothing, 0, lambda: base), stage._Change(keys, 0, lambda: base + 0.5)]
     for draw, (cost, matched) in enumerate(((0.25, 1.0), (0.5, 0.5), (0.75, 0.0), (0.125, 0.0))):
         beside = {**keys, "control": "matched"}
-        losses = lambda cost=cost: base + cost  # noqa: E731
-        asked.append(stage._Change(beside, draw, losses, matched=matched))
+        asked.append(stage._Change(beside, draw, partial(np.add, base, cost), matched=matched))
     chosen = summary(asked).iloc[1]
     assert chosen["rank"] == 0.5
     assert chosen["matched"] == 0.375
