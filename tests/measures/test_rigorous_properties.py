@@ -334,6 +334,24 @@ def test_banks_of_known_shape():
     assert bank.cross_correlation(points) == pytest.approx(1)
 
 
+def test_difference_of_scales_is_a_mean_over_pairs_whatever_the_number_of_heads():
+    k = bank_of(6)
+    octaves = np.log2(kernel_width(k))
+    pairs = list(itertools.combinations(range(6), 2))
+    expected = np.mean([np.abs(octaves[..., i] - octaves[..., j]) for i, j in pairs], axis=0)
+    np.testing.assert_allclose(bank.scale_difference(k), expected, rtol=1e-12)
+    # A mean over all choices of three of six heads is the same number; outer quantiles are nearer.
+    threes = [list(chosen) for chosen in itertools.combinations(range(6), 3)]
+    fewer = np.mean([bank.scale_difference(k[..., chosen, :]) for chosen in threes], axis=0)
+    np.testing.assert_allclose(fewer, bank.scale_difference(k), rtol=1e-12)
+
+    def reach(kernels):
+        return np.subtract(*bank.scale_quantiles(kernels, (0.95, 0.05)))
+
+    assert np.all(np.mean([reach(k[..., c, :]) for c in threes], axis=0) < reach(k))
+    assert np.isnan(bank.scale_difference(k[..., :1, :])).all()
+
+
 def collapse_by_loops(kernels, distances):
     """Both scaled grids together hold the largest difference of two curves of straight lines."""
     border = np.arange(distances.max() + 2)

@@ -20,6 +20,7 @@ __all__ = [
     "frame_bounds",
     "octave_coverage",
     "overlap",
+    "scale_difference",
     "scale_quantiles",
     "self_similar_collapse",
 ]
@@ -106,6 +107,31 @@ def scale_quantiles(kernels: ArrayLike, quantiles: tuple[float, ...]) -> FloatAr
         (..., head, distance), each summing to 1.
     """
     return np.asarray(np.quantile(np.log2(kernel_width(kernels)), quantiles, axis=-1))
+
+
+def scale_difference(kernels: ArrayLike) -> FloatArray:
+    """Mean over pairs of heads of |log2 w - log2 v| of their widths in tokens: (...), octaves.
+
+    Gini's mean difference: its expectation for heads drawn alike does not depend on how many there
+    are, while the distance of two outer quantiles grows with their number.
+
+    Parameters
+    ----------
+    kernels
+        (..., head, distance), each summing to 1.
+
+    Returns
+    -------
+    FloatArray
+        NaN with fewer than two heads, or where a head has no width.
+    """
+    octaves = np.sort(np.log2(kernel_width(kernels)), axis=-1)
+    heads = octaves.shape[-1]
+    if heads < 2:
+        return np.full(octaves.shape[:-1], np.nan)
+    # In sorted order the k-th value is the larger one of k pairs, the smaller one of the others.
+    times = 2 * np.arange(heads) - (heads - 1)
+    return np.asarray((octaves * times).sum(axis=-1) / (heads * (heads - 1) / 2))
 
 
 def self_similar_collapse(kernels: ArrayLike, distances: ArrayLike) -> FloatArray:

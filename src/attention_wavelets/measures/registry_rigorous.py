@@ -634,7 +634,16 @@ def _bank(protocol: RigorousProtocol, prefix: str, level: Level) -> list[Measure
             "heads differ more in reach",
             "95 % less 5 % quantile",
             "ours",
-            "Diversity of scales: 0 where all heads reach equally far.",
+            "Diversity of scales: 0 where all heads reach equally far; grows with their number.",
+        ),
+        (
+            "scale_difference",
+            "octaves",
+            (0, _INF),
+            "heads differ more in reach",
+            "mean over pairs of the difference of log2(kernel width in tokens), by distance",
+            "Gini 1912, of widths ours",
+            "Diversity of scales, of layers with different numbers of heads too.",
         ),
         (
             "octave_coverage",

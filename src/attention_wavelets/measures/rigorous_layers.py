@@ -139,6 +139,7 @@ def measure_bank(
     for number, name in enumerate(QUANTILES):
         put(f"scale_{name}", None if scales is None else scales[number])
     put("scale_octaves", None if scales is None else scales[-1] - scales[0])
+    put("scale_difference", None if near is None else bank.scale_difference(near))
     put("octave_coverage", None if lags is None else bank.octave_coverage(k, octaves))
     distance = None if lags is None else np.abs(np.asarray(lags))
     put("collapse", None if distance is None else bank.self_similar_collapse(k, distance))

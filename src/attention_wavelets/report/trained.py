@@ -119,9 +119,9 @@ FOLLOWED = (
         "rigorous",
     ),
     Followed(
-        "scale_octaves",
-        "diversity of scales in octaves (number)",
-        "bank_scale_octaves",
+        "scale_difference",
+        "difference of scales of two heads in octaves (number)",
+        "bank_scale_difference",
         "rigorous",
     ),
     Followed(
