@@ -95,7 +95,7 @@ def blocks(effect: np.ndarray, noise: float, random: np.random.Generator, seeds:
 
 def test_levels_are_those_of_a_regression_on_dummies():
     values, levels, seeds = blocks(np.array([0, 1, 3.0]), 0.5, np.random.default_rng(SEED))
-    found = between(values, levels, seeds, "e0")
+    found = between(values, levels, seeds, {"e1": "e0", "e2": "e0"})
     columns = [np.ones(9), *((levels == name) * 1.0 for name in ("e1", "e2"))]
     columns += [(seeds == seed) * 1.0 for seed in (1, 2)]
     design = np.column_stack(columns)
@@ -116,8 +116,9 @@ def test_levels_are_those_of_a_regression_on_dummies():
 def test_intervals_hold_what_they_say_when_seeds_differ_more_than_levels():
     random = np.random.default_rng(SEED)
     held, alarms, runs = 0, 0, 2000
+    beside = dict.fromkeys(("e1", "e2", "e3"), "e0")
     for _ in range(runs):
-        found = between(*blocks(np.array([0, 0, 0, 0.7]), 0.3, random), "e0")
+        found = between(*blocks(np.array([0, 0, 0, 0.7]), 0.3, random), beside)
         held += found.contrasts["e3"].low <= 0.7 <= found.contrasts["e3"].high
         alarms += found.contrasts["e1"].p < 0.05
     error = np.sqrt(0.05 * 0.95 / runs)
@@ -129,12 +130,24 @@ def test_a_seed_that_lacks_a_level_is_left_out():
     values, levels, seeds = blocks(np.array([0, 1.0]), 0.1, np.random.default_rng(SEED), seeds=4)
     lacking = values.copy()
     lacking[1] = np.nan
-    found = between(lacking, levels, seeds, "e0")
+    found = between(lacking, levels, seeds, {"e1": "e0"})
     rest = seeds != 0
     assert (
         found.contrasts["e1"]
-        == between(values[rest], levels[rest], seeds[rest], "e0").contrasts["e1"]
+        == between(values[rest], levels[rest], seeds[rest], {"e1": "e0"}).contrasts["e1"]
     )
+
+
+def test_a_level_may_be_compared_with_any_other_and_the_error_stays_that_of_all():
+    values, levels, seeds = blocks(np.array([0, 1, 3.0]), 0.5, np.random.default_rng(SEED))
+    one = between(values, levels, seeds, {"e1": "e0", "e2": "e0"})
+    other = between(values, levels, seeds, {"e1": "e0", "e2": "e1"})
+    first, second = one.contrasts["e1"], other.contrasts["e2"]
+    assert first == other.contrasts["e1"]
+    assert second.value == pytest.approx(one.contrasts["e2"].value - first.value)
+    assert second.high - second.low == pytest.approx(first.high - first.low)
+    assert between(values, levels, seeds, {"e1": "e7"}).contrasts["e1"].reason == "few"
+    assert between(values, levels, seeds, {}).reason == "few"
 
 
 @pytest.mark.parametrize("reason", ["few", "constant"])
@@ -142,7 +155,7 @@ def test_what_cannot_be_compared_is_unknown_with_a_reason(reason):
     values = {"few": [1.0, 2.0], "constant": [1.0] * 6}[reason]
     names = (["a", "b"] * 3)[: len(values)]
     seeds = [0, 0, 1, 1, 2, 2][: len(values)]
-    found = between(values, names, seeds, "a")
+    found = between(values, names, seeds, {"b": "a"})
     assert (found.reason, found.contrasts["b"].reason) == (reason, reason)
     assert np.isnan([found.share, found.p, found.contrasts["b"].value]).all()
     assert along([1.0, 1.0, 1.0], [1.0, 2.0, 3.0]).reason == "constant"
@@ -153,10 +166,10 @@ def test_what_cannot_be_compared_is_unknown_with_a_reason(reason):
 def test_two_runs_of_a_level_and_a_block_are_not_compared():
     values = [1, 1.1, 1.2, 9, 9.1, 9.3, 2, 2.1, 2.3]
     names = ["rope"] * 6 + ["none"] * 3
-    found = between(values, names, [0, 1, 2] * 3, "rope")
+    found = between(values, names, [0, 1, 2] * 3, {"none": "rope"})
     assert (found.reason, found.contrasts["none"].reason) == ("duplicates", "duplicates")
     assert np.isnan([found.share, found.p, found.contrasts["none"].value]).all()
-    one = between(values[:3] + values[6:], names[3:], [0, 1, 2] * 2, "rope")
+    one = between(values[:3] + values[6:], names[3:], [0, 1, 2] * 2, {"none": "rope"})
     assert one.contrasts["none"].value == pytest.approx(3.1 / 3)
 
 
@@ -172,7 +185,7 @@ def test_two_runs_of_a_level_and_a_block_are_not_compared():
 )
 def test_levels_without_an_error_to_test_against_are_unknown(values, names):
     seeds = np.repeat([0, 1], len(names) // 2)
-    found = between(values, names, seeds, "rope")
+    found = between(values, names, seeds, dict.fromkeys({*names} - {"rope"}, "rope"))
     assert found.reason == "constant"
     for contrast in found.contrasts.values():
         assert contrast.reason == "constant"

@@ -276,13 +276,19 @@ def make_study(facts: tuple[tuple[object, ...], ...] = MODELS, seed: int = 20) -
 
 def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
     """Two sizes with rotary positions and one without, two seeds, three steps, with comparisons."""
-    kinds = (("rope", 16, 1000), ("rope", 32, 4000), ("none", 32, 4010))
+    kinds = (
+        ("rope", "llama", 16, 1000),
+        ("rope", "llama", 32, 4000),
+        ("none", "smollm3", 32, 4010),
+    )
     runs = pd.DataFrame(
         [
             {
                 "model": f"{encoding}-{width}-s{seed}-step{step}",
                 "run": f"{encoding}-{width}-s{seed}",
                 "recipe": "ladder",
+                "architecture": architecture,
+                "block": "llama",
                 "encoding": encoding,
                 "objective": "causal",
                 "seed": seed,
@@ -297,7 +303,7 @@ def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
                 "bits_per_byte": 3.0,
                 **{followed.name: random.random() for followed in FOLLOWED},
             }
-            for encoding, width, count in kinds
+            for encoding, architecture, width, count in kinds
             for seed in (0, 1)
             for step in (0, 4, 16)
         ]
@@ -312,6 +318,8 @@ def training_tables(random: np.random.Generator) -> dict[str, pd.DataFrame]:
                 "factor": factor,
                 "level": level,
                 "reference": "rope",
+                "block": "llama",
+                "reference_block": "llama",
                 "value": 0.3,
                 "low": 0.1,
                 "high": 0.5,

@@ -9,7 +9,7 @@ import torch
 import yaml
 
 from attention_wavelets.config.schema import Model, TrainedSource
-from attention_wavelets.config.training import parameters
+from attention_wavelets.config.training import FAMILIES, block, parameters
 from attention_wavelets.models.facts import architecture_facts, builder_of
 from attention_wavelets.training.architectures import build, token_table
 from helpers.recipes import architectures, source
@@ -111,3 +111,17 @@ def test_fresh_weights_give_every_token_about_the_same_chance(
         logits = states @ token_table(model).T
     loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), ids[:, 1:].flatten())
     assert float(loss) == pytest.approx(float(torch.log(torch.tensor(VOCABULARY))), rel=0.05)
+
+
+def test_families_of_one_block_are_one_model_where_their_encoding_is_one():
+    """What lets `llama` with rotary positions be compared with `smollm3` without any."""
+    assert {name for name in FAMILIES if block(name) == "llama"} == {"llama", "smollm3"}
+    first, second = (
+        build(source(name, "rope", inner=174, **MATCHED), 3, VOCABULARY, CONTEXT).eval()
+        for name in ("llama", "smollm3")
+    )
+    second.load_state_dict(first.state_dict())
+    tokens = torch.arange(VOCABULARY).reshape(2, -1)
+    with torch.no_grad():
+        outputs = [model(tokens).last_hidden_state for model in (first, second)]
+    torch.testing.assert_close(*outputs, rtol=0, atol=0)

@@ -179,10 +179,54 @@ def test_encodings_are_compared_between_runs_that_differ_in_nothing_else(study: 
         assert found[column].tolist() == expected[column].tolist()
 
 
-def test_two_architectures_with_one_encoding_are_not_compared(study: Study):
+def test_an_encoding_is_compared_within_its_block_and_the_block_by_itself(study: Study):
+    """A block lifts the entropy by 5; a quarter of a rotation in that block by 1 more."""
+    noise = np.random.default_rng(20261126).normal(0, 0.1, (4, 3))
+    made = (("rope", "llama", 0), ("none", "smollm3", 2))
+    made += (("rope", "gpt_neox", 5), ("rope_quarter", "gpt_neox", 6))
+    for place, (name, architecture, level) in enumerate(made):
+        study.add(
+            f"{architecture}-{name}",
+            lambda seed, step, place=place, level=level: (step > 0) * level + noise[place, seed],
+            encoding=name,
+            architecture=architecture,
+        )
+    study.add("other-rope", lambda seed, step: (step > 0) * (1 + 0.1 * seed), hidden_size=96)
+    _, changes, _ = study.compare()
+    found = changes[changes["factor"].isin(["encoding", "block"])].set_index(["factor", "level"])
+    means = noise.mean(axis=1)
+    for key, blocks, value in (
+        (("encoding", "none"), ("llama", "llama"), 2 + means[1] - means[0]),
+        (("encoding", "rope_quarter"), ("gpt_neox", "gpt_neox"), 1 + means[3] - means[2]),
+        (("block", "rope"), ("gpt_neox", "llama"), 5 + means[2] - means[0]),
+    ):
+        row = found.loc[key]
+        assert (row["block"], row["reference_block"]) == blocks
+        assert row["reference"] == "rope"
+        assert float(row["value"]) == pytest.approx(value), key
+    # Training and size are those of one block.
+    training = changes[changes["factor"] == "training"].iloc[0]
+    assert (training["block"], training["reason"]) == ("llama", "")
+    assert float(training["value"]) == pytest.approx(0.55)
+
+
+def test_without_a_reference_of_its_block_an_encoding_is_compared_across_blocks(study: Study):
+    noise = np.random.default_rng(20261126).normal(0, 0.1, (2, 3))
+    for place, (name, architecture) in enumerate((("rope", "llama"), ("alibi", "bloom"))):
+        study.add(
+            name,
+            lambda seed, step, place=place: place + noise[place, seed],
+            encoding=name,
+            architecture=architecture,
+        )
+    row = encodings(study).loc["alibi"]
+    assert (row["block"], row["reference_block"], row["reason"]) == ("bloom", "llama", "")
+
+
+def test_two_runs_of_one_encoding_block_and_seed_are_not_compared(study: Study):
     noise = np.random.default_rng(20261126).normal(0, 0.1, (3, 3))
     for place, (name, architecture) in enumerate(
-        (("rope", "llama"), ("rope", "gpt_neox"), ("none", "smollm3"))
+        (("rope", "llama"), ("rope", "smollm3"), ("none", "smollm3"))
     ):
         study.add(
             f"{architecture}-{name}",
@@ -192,6 +236,41 @@ def test_two_architectures_with_one_encoding_are_not_compared(study: Study):
         )
     row = encodings(study).loc["none"]
     assert (row["value"], row["p"], row["reason"]) == ("", "", "duplicates")
+
+
+def test_the_best_of_more_heads_is_not_compared_between_sizes(study: Study):
+    for place in range(4):
+        study.add(
+            f"rope-{place}",
+            lambda seed, step, place=place: 0.1 * seed + place**2,
+            parameters=1000 * 2**place,
+            heads=2 + place,
+        )
+    study.add_fact("induction", "text", 0.25)
+    study.add_fact("sink_importance", "text", 0.25)
+    study.compare()
+    changes = pd.read_csv(study.folder / "changes.csv", keep_default_na=False)
+    sizes = changes[changes["factor"] == "size"].set_index("measure")
+    assert sizes.loc["induction", ["value", "reason"]].tolist() == ["", "best"]
+    assert sizes.loc["sink", "reason"] == "constant"
+    assert float(sizes.loc["spectral_entropy", "value"]) > 0
+
+
+def test_each_factor_is_corrected_by_itself(study: Study):
+    """What other factors find does not decide whether training counts."""
+    gains = np.random.default_rng(20261126).normal(1, 0.1, (3, 3))
+    for place in range(3):
+        study.add(
+            f"rope-{place}",
+            lambda seed, step, place=place: gains[place, seed] * (step > 0),
+            parameters=1000 * 2**place,
+        )
+    study.compare()
+    changes = pd.read_csv(study.folder / "changes.csv")
+    for _, rows in changes.groupby("factor"):
+        known = rows["p"].notna().sum()
+        at = rows["p"].idxmin()
+        assert rows.loc[at, "p_holm"] == pytest.approx(min(1, known * rows.loc[at, "p"]))
 
 
 def test_facts_are_those_of_the_headline_corpus(study: Study):

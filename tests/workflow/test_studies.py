@@ -29,8 +29,8 @@ MODELS = {
 }
 # Models trained here: training runs, and kept steps of each.
 TRAINED = {
-    "ladder": (27, 15),
-    "ladder_gpu": (27, 17),
+    "ladder": (30, 15),
+    "ladder_gpu": (30, 17),
     "ladder_masked": (6, 13),
     "series": (9, 11),
     "bilingual": (3, 13),

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 __all__ = [
     "FAMILIES",
     "Family",
+    "block",
     "check_recipe",
     "check_source",
     "check_trained_texts",
@@ -41,6 +42,8 @@ class Family:
         Numbers outside of layers and embeddings, in units of the width.
     part
         What of the family is trained, where it is not the whole model.
+    block
+        Families with one word here have the same layers, but for positions; "" is the family's own.
     """
 
     encodings: tuple[str, ...]
@@ -52,11 +55,12 @@ class Family:
     outside: int
     fixed: int | None = None
     part: Literal["encoder"] | None = None
+    block: str = ""
 
 
 FAMILIES = {
     "llama": Family(("rope",), ("causal",), True, 0, 2, False, 1),
-    "smollm3": Family(("rope", "none"), ("causal",), True, 0, 2, False, 1),
+    "smollm3": Family(("rope", "none"), ("causal",), True, 0, 2, False, 1, block="llama"),
     "gpt_neox": Family(("rope", "rope_quarter"), ("causal",), False, 5, 4, True, 2),
     "gpt2": Family(("learned",), ("causal",), False, 5, 4, True, 2),
     "opt": Family(("learned",), ("causal",), False, 5, 4, True, 2),
@@ -64,6 +68,11 @@ FAMILIES = {
     "modernbert": Family(("rope",), ("masked",), True, 0, 2, False, 1),
     "t5": Family(("relative_bias",), ("masked",), False, 0, 2, False, 1, part="encoder"),
 }
+
+
+def block(architecture: str) -> str:
+    """What layers are made of beside positions: equal for families that differ in nothing else."""
+    return FAMILIES[architecture].block or architecture
 
 
 def parameters(source: TrainedSource) -> int:

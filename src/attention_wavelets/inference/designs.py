@@ -7,6 +7,7 @@ new seeds, on the same text.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,7 +59,7 @@ class Factor:
     p
         Of the F test that all levels are alike.
     contrasts
-        Level -> its difference to the reference.
+        Level -> its difference to the level that it is compared with.
     reason
         As above.
     """
@@ -172,11 +173,11 @@ def between(
     values: ArrayLike,
     levels: ArrayLike,
     blocks: ArrayLike,
-    reference: str,
+    references: Mapping[str, str],
     *,
     confidence: float = 0.95,
 ) -> Factor:
-    """Levels of a factor compared with one of them; additive in factor and blocks.
+    """Levels of a factor compared with others of them; additive in factor and blocks.
 
     With L levels and B blocks, each combination once, the residual (their interaction) has
     (L - 1)(B - 1) degrees of freedom, and a difference of two levels the standard error
@@ -187,8 +188,8 @@ def between(
     values, levels, blocks
         (n,), a row per run: the measure, such as the encoding, such as the seed. Blocks that lack a
         level, or have NaN in it, are left out. Only one run may have a level and a block.
-    reference
-        The level that others are compared with.
+    references
+        Level -> the level that it is compared with; levels that are no key are compared with none.
     confidence
         In (0, 1).
 
@@ -196,20 +197,19 @@ def between(
     -------
     Factor
         Reasons: "duplicates" (two runs of one level and block), "few" (less than two whole blocks,
-        or no other level), "constant" (nothing varies beside levels and blocks, which leaves no
-        error to test against).
+        or a level of `references` without a run), "constant" (nothing varies beside levels and
+        blocks, which leaves no error to test against).
     """
     table, names = _table(values, blocks, levels)
-    others = [name for name in names if name != reference]
 
     def undefined(n: int, reason: str) -> Factor:
-        return Factor(math.nan, math.nan, dict.fromkeys(others, _nothing(n, reason)), reason)
+        return Factor(math.nan, math.nan, dict.fromkeys(references, _nothing(n, reason)), reason)
 
     if table is None:
         return undefined(0, "duplicates")
     table = table[~np.isnan(table).any(axis=1)]
     count, width = table.shape
-    if count < 2 or not others or reference not in names:
+    if count < 2 or not references or not {*references, *references.values()} <= {*names}:
         return undefined(2 * count, "few")
     means = table.mean(axis=0)
     residual = table - means - table.mean(axis=1, keepdims=True) + table.mean()
@@ -222,13 +222,10 @@ def between(
     error = math.sqrt(2 * mean_square / count)
     half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * error
     spread = math.sqrt(float(table.var(axis=0, ddof=1).mean()))
-    at = names.index(reference)
     contrasts = {}
-    for place, name in enumerate(names):
-        if place == at:
-            continue
-        value = float(means[place] - means[at])
-        contrasts[name] = Contrast(
+    for level, reference in references.items():
+        value = float(means[names.index(level)] - means[names.index(reference)])
+        contrasts[level] = Contrast(
             value=value,
             low=value - half,
             high=value + half,

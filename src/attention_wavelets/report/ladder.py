@@ -1,4 +1,4 @@
-"""The section on models trained here: what changes when nothing else does, and how surely."""
+"""The section on models trained here: what changes, and how surely."""
 
 from __future__ import annotations
 
@@ -11,13 +11,23 @@ from markupsafe import Markup
 from attention_wavelets.report.headline import number, with_interval
 from attention_wavelets.report.markup import joined, paragraph, table, terms
 from attention_wavelets.report.tables import StudyTables
-from attention_wavelets.report.trained import REFERENCE, encoding_words, reference_runs
+from attention_wavelets.report.trained import (
+    REFERENCE,
+    coincidences,
+    encoding_words,
+    reference_runs,
+)
 
 __all__ = ["ladder_section"]
 
 # A difference counts if chance alone gives one as large less often, for all comparisons together.
 _LEVEL = 0.05
-_FACTORS = {"training": "Training", "size": "Size", "encoding": "Position encoding"}
+_FACTORS = {
+    "training": "Training",
+    "size": "Size",
+    "encoding": "Position encoding",
+    "block": "The block of layers alone",
+}
 
 
 def ladder_section(tables: StudyTables) -> Markup:
@@ -43,7 +53,8 @@ def _answers(tables: StudyTables) -> Iterator[tuple[str, str]]:
     for factor, title in _FACTORS.items():
         rows = changes[(changes["factor"] == factor) & changes["p"].notna()]
         if rows.empty:
-            yield f"{title}?", "Not compared in this study."
+            if factor != "block":
+                yield f"{title}?", "Not compared in this study."
             continue
         sure = rows[rows["p_holm"] < _LEVEL]
         count, total = sure["measure"].nunique(), rows["measure"].nunique()
@@ -51,14 +62,46 @@ def _answers(tables: StudyTables) -> Iterator[tuple[str, str]]:
         if count:
             largest = sure.loc[sure["size"].abs().idxmax()]
             words += f" Most: {_one(largest)}."
-        yield f"{title}?", words
-    remains = changes[changes["factor"] == "remains"]
-    if len(remains):
-        low, high = remains["value"].min(), remains["value"].max()
+        yield f"{title}?", words + _unseen(rows[rows["p_holm"] >= _LEVEL])
+    yield from _remaining(changes[changes["factor"] == "remains"])
+    yield from _together(tables)
+
+
+def _unseen(rows: pd.DataFrame) -> str:
+    """What the comparisons that do not count leave open: no change seen is not no change."""
+    if rows.empty:
+        return ""
+    deviation = (rows["value"] / rows["size"]).abs()
+    reach = (rows[["low", "high"]].abs().max(axis=1) / deviation).max()
+    others = f"{len(rows)} comparisons do" if len(rows) > 1 else "one comparison does"
+    return (
+        f" Not seen is not shown to be absent: {others} not count, with intervals that leave room "
+        f"for up to {reach:.1f} standard deviations between runs."
+    )
+
+
+def _remaining(rows: pd.DataFrame) -> Iterator[tuple[str, str]]:
+    if len(rows):
+        low, high = rows["value"].min(), rows["value"].max()
         yield (
             "What remains of fresh weights?",
             f"Heads keep their order between the first and the last step with rank correlations of "
             f"{low:.2f} to {high:.2f}, by measure (1: the same order; 0: none of it).",
+        )
+
+
+def _together(tables: StudyTables) -> Iterator[tuple[str, str]]:
+    """Whether wavelet-like measures step where what training is known to bring does."""
+    found = [
+        f"{steps.title.split(' (')[0]} {steps.near} of {steps.count} ({steps.share:.0%}; by chance "
+        f"{steps.chance:.0%})"
+        for steps in coincidences(tables.phases, reference_runs(tables.runs))
+    ]
+    if found:
+        yield (
+            "Do phases coincide?",
+            "Steps of wavelet-like measures within one kept checkpoint of the step, in the same "
+            f"run, of: {'; '.join(found)}. Chance: a step as likely between any two checkpoints.",
         )
 
 
@@ -68,9 +111,23 @@ def _by(factor: str, rows: pd.DataFrame) -> str:
         return f" between fresh weights and the last step ({int(first['n'])} seeds)"
     if factor == "size":
         return f" from {first['reference']} to {first['level']} parameters ({int(first['n'])} runs)"
-    levels = ", ".join(encoding_words(level) for level in rows["level"].unique())
     seeds = int(first["n"]) // 2
+    if factor == "block":
+        blocks = ", ".join(rows["block"].unique())
+        return (
+            f" when only the block does: {encoding_words(REFERENCE)} in that of {blocks}, not of "
+            f"{first['reference_block']} ({seeds} seeds each)"
+        )
+    levels = ", ".join(_level(row) for _, row in rows.drop_duplicates("level").iterrows())
     return f" when {encoding_words(REFERENCE)} is replaced ({levels}; {seeds} seeds each)"
+
+
+def _level(row: Mapping[Any, Any]) -> str:
+    """An encoding, and whether the block changes with it."""
+    words = encoding_words(row["level"])
+    if row["block"] == row["reference_block"]:
+        return f"{words} in the same block"
+    return f"{words} with the block of {row['block']}"
 
 
 def _one(row: Mapping[Any, Any]) -> str:
@@ -86,13 +143,15 @@ def _how(tables: StudyTables) -> str:
     least, most = (f"{int(runs['parameters'].agg(f)):,}" for f in ("min", "max"))
     return (
         f"Small models ({least} to {most} parameters beside embeddings), trained by this pipeline "
-        "on one text, so that only what is named differs; nothing here says that large models "
+        "on one text in one order per seed; nothing here says that large models "
         "behave alike. Intervals and p-values are about new seeds on the same text: of training "
         "and of what remains, a seed is one value, its mean over sizes. p is corrected (Holm) "
-        f"for every comparison of the table, and a change counts below {_LEVEL:g}. Size is the "
-        "change from the smallest to the largest model along a line in log parameters; training "
-        "and size are of models with rotary positions on the whole head, encodings of one size, "
-        "with seeds as blocks."
+        f"for all measures of a question together, and a change counts below {_LEVEL:g}. Size is "
+        "the change from the smallest to the largest model along a line in log parameters; "
+        "training and size are of models with rotary positions on the whole head and one block, "
+        "encodings of one size, with seeds as blocks of the design. An encoding comes with the "
+        "layers of its family (norms, feed-forward, biases): it is compared with rotary positions "
+        "in the same ones where there are such runs, and else differs in both."
     )
 
 
@@ -115,9 +174,10 @@ def _measures(changes: pd.DataFrame) -> Markup:
         kinds.append("" if first["wavelet"] else "twin")
     note = (
         "Training and size: difference with its interval, bold where it counts. Encoding: share of "
-        "the variance that encodings explain beside seeds (partial eta squared). Remains: rank "
-        "correlation over heads between first and last step. Indented: what training is known to "
-        "bring."
+        "the variance that encodings, with their blocks, explain beside seeds (partial eta "
+        "squared). Remains: rank correlation over heads between first and last step. Indented: "
+        "what training is known to bring; of the best head no size is given, since the best of "
+        "more heads is better by itself."
     )
     return joined([table(heads, rows, kinds=kinds), paragraph(note)])
 
@@ -142,10 +202,7 @@ def _different(rows: pd.DataFrame | None) -> Markup:
     if rows is None:
         return Markup("–")
     sure = rows[rows["p_holm"] < _LEVEL]
-    lines = [
-        Markup("{} {}").format(encoding_words(row["level"]), _interval(row))
-        for row in sure.to_dict("records")
-    ]
+    lines = [Markup("{} {}").format(_level(row), _interval(row)) for row in sure.to_dict("records")]
     return Markup("<br>").join(lines) if lines else Markup("none seen")
 
 

@@ -315,7 +315,7 @@ SECTIONS: dict[str, Section] = {
     for section in (
         Section(
             "trained",
-            "What changes when nothing else does",
+            "What training, size and position encoding change",
             lambda p: ladder_section(p.tables),
             lambda p: not p.tables.runs.empty,
         ),

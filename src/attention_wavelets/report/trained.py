@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import pandas as pd
 
 __all__ = [
@@ -11,11 +12,14 @@ __all__ = [
     "FOLLOWED",
     "OBJECTIVE",
     "REFERENCE",
+    "Coincidence",
     "Followed",
+    "coincidences",
     "comparable",
     "encoding_words",
     "first_and_last",
     "main_objective",
+    "reference_block",
     "reference_runs",
 ]
 
@@ -38,8 +42,18 @@ def main_objective(runs: pd.DataFrame) -> str:
 
 
 def reference_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """Rows of runs with the encoding that others are compared with, and the main objective."""
-    return runs[(runs["encoding"] == REFERENCE) & (runs["objective"] == main_objective(runs))]
+    """Rows of runs with the encoding that others are compared with, one block, the main objective.
+
+    Sizes are not compared between runs of different blocks.
+    """
+    rows = runs[(runs["encoding"] == REFERENCE) & (runs["objective"] == main_objective(runs))]
+    return rows[rows["block"] == reference_block(rows)]
+
+
+def reference_block(runs: pd.DataFrame) -> str:
+    """The block of most rows with the encoding that others are compared with; "" without one."""
+    counts = runs[runs["encoding"] == REFERENCE].groupby("block").size()
+    return str(counts.idxmax()) if len(counts) else ""
 
 
 def first_and_last(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -52,13 +66,67 @@ def first_and_last(runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def comparable(runs: pd.DataFrame) -> pd.DataFrame:
     """Rows of each objective with the recipe and sizes at which most encodings were trained.
 
-    Runs of another recipe, depth or width differ in more than the encoding.
+    Runs of another recipe, depth or width differ in more than the encoding and the block.
     """
     parts = []
     for _, rows in runs.groupby("objective", sort=False):
         alike = rows.groupby(["recipe", "layers", "heads", "hidden_size"])
         parts.append(alike.get_group(alike["encoding"].nunique().idxmax()))
     return pd.concat(parts) if parts else runs
+
+
+@dataclass(frozen=True)
+class Coincidence:
+    """Steps of wavelet-like measures beside those of something that training is known to bring.
+
+    Attributes
+    ----------
+    title
+        What training brings.
+    near, count
+        Steps no more than one kept checkpoint away from its step in the same run; all of them.
+    chance
+        The share that would be near if steps were as likely between any two kept checkpoints.
+    """
+
+    title: str
+    near: int
+    count: int
+    chance: float
+
+    @property
+    def share(self) -> float:
+        """Of the steps, those that are near."""
+        return self.near / self.count
+
+
+def coincidences(phases: pd.DataFrame, runs: pd.DataFrame) -> list[Coincidence]:
+    """For each number that is not wavelet-like and has a step in some of these runs."""
+    # Which gap between kept checkpoints a step lies in: a place is known no better.
+    kept = {run: np.sort(part["step"]) for run, part in runs.groupby("run")}
+    steps = phases[(phases["best"] == "step") & phases["run"].isin(list(kept))]
+    gap = [
+        int(np.searchsorted(kept[run], step)) - 1
+        for run, step in zip(steps["run"], steps["step"], strict=True)
+    ]
+    steps = steps.assign(gap=gap)
+    wavelet = steps["wavelet"].astype(bool)
+    found = []
+    for title, known in steps[~wavelet].groupby("title", sort=False):
+        both = steps[wavelet].merge(known[["run", "gap"]], on="run", suffixes=("", "_known"))
+        if both.empty:
+            continue
+        gaps = both["run"].map({run: len(places) - 1 for run, places in kept.items()})
+        within = 1 + (both["gap_known"] > 0) + (both["gap_known"] < gaps - 1)
+        found.append(
+            Coincidence(
+                title=str(title),
+                near=int(((both["gap"] - both["gap_known"]).abs() <= 1).sum()),
+                count=len(both),
+                chance=float((within / gaps).mean()),
+            )
+        )
+    return found
 
 
 def encoding_words(encoding: str, objective: str = OBJECTIVE) -> str:
@@ -78,7 +146,8 @@ class Followed:
         Its row of summary.parquet and the kind of its protocol; or of facts.parquet, where `kind`
         is "fact".
     best
-        Of a fact: the head that does it most, not the mean over heads.
+        Of a fact: the head that does it most, not the mean over heads. The best of more heads is
+        better by itself, so that models with different numbers of heads are not compared in it.
     wavelet
         Whether the paper takes it, or a measure beside it, for a sign of wavelets; the others say
         what training is known to bring.

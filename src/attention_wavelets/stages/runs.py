@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from attention_wavelets.config.training import block
 from attention_wavelets.inference.designs import Contrast, along, between, paired
 from attention_wavelets.inference.multiple import holm
 from attention_wavelets.inference.shapes import change_point
@@ -22,6 +23,7 @@ from attention_wavelets.report.trained import (
     comparable,
     first_and_last,
     main_objective,
+    reference_block,
     reference_runs,
 )
 from attention_wavelets.store.tables import iterate_table, read_table, write_csv
@@ -64,13 +66,16 @@ def compare_runs(
         *_remains(table, heads, config, confidence),
     ]
     frame = pd.DataFrame(rows, columns=_CHANGES)
-    frame["p_holm"] = holm(frame["p"].to_numpy(dtype=np.float64))
+    # Each factor is a question of its own, and what is said of it holds for all its rows together.
+    frame["p_holm"] = frame.groupby("factor", sort=False)["p"].transform(
+        lambda p: holm(p.to_numpy(dtype=np.float64))
+    )
     write_csv(changes, frame)
     write_csv(phases, pd.DataFrame(_phases(table), columns=_PHASES))
 
 
 _CHANGES = (
-    *("measure", "title", "wavelet", "factor", "level", "reference"),
+    *("measure", "title", "wavelet", "factor", "level", "reference", "block", "reference_block"),
     *("value", "low", "high", "p", "size", "share", "n", "reason"),
 )
 _PHASES = (
@@ -91,13 +96,15 @@ def _runs(
     for run, models in config["runs"].items():
         for model in models:
             manifest = manifests[model]
-            training = manifest["training"]
+            training, source = manifest["training"], manifest["source"]
             sizes = manifest["facts"]
             rows.append(
                 {
                     "model": model,
                     "run": run,
-                    "recipe": manifest["source"]["recipe"],
+                    "recipe": source["recipe"],
+                    "architecture": source["architecture"],
+                    "block": block(source["architecture"]),
                     **{
                         key: training[key]
                         for key in ("encoding", "objective", "seed", "step", "tokens")
@@ -159,64 +166,104 @@ def _without_seed(table: pd.DataFrame) -> list[str]:
 def _row(
     followed: Followed,
     factor: str,
-    level: str,
-    reference: str,
+    names: tuple[str, str],
+    blocks: tuple[str, str],
     found: Contrast,
     share: float = math.nan,
 ) -> tuple[Any, ...]:
+    """Names and blocks of what is compared, and of what it is compared with."""
     numbers = (found.value, found.low, found.high, found.p, found.size, share)
-    about = (followed.name, followed.title, followed.wavelet, factor, level, reference)
+    about = (followed.name, followed.title, followed.wavelet, factor, *names, *blocks)
     return (*about, *numbers, found.n, found.reason)
 
 
 def _training(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
     """Last minus first checkpoint, over seeds of the runs with the reference encoding."""
-    first, last = _ends(reference_runs(table))
+    runs = reference_runs(table)
+    first, last = _ends(runs)
+    blocks = (reference_block(runs),) * 2
     for followed in FOLLOWED:
         found = paired(
             *(first[followed.name], last[followed.name]),
             *(last["seed"], _without_seed(last)),
             confidence=confidence,
         )
-        yield _row(followed, "training", "last step", "step 0", found)
+        yield _row(followed, "training", ("last step", "step 0"), blocks, found)
 
 
 def _sizes(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
     """Along the logarithm of the parameters, at the last checkpoint, with the same encoding."""
-    _, last = _ends(reference_runs(table))
+    runs = reference_runs(table)
+    _, last = _ends(runs)
     sizes = sorted(last["parameters"].unique())
     level, reference = (f"{int(sizes[at]):,}" if sizes else "" for at in (-1, 0))
+    blocks = (reference_block(runs),) * 2
+    more_heads = len({*(last["layers"] * last["heads"])}) > 1
     for followed in FOLLOWED:
         places = np.log10(last["parameters"].to_numpy(dtype=np.float64))
-        found = along(last[followed.name], places, confidence=confidence)
-        yield _row(followed, "size", level, reference, found)
+        if followed.best and more_heads:
+            found = Contrast(*[math.nan] * 5, n=len(last), reason="best")
+        else:
+            found = along(last[followed.name], places, confidence=confidence)
+        yield _row(followed, "size", (level, reference), blocks, found)
 
 
 def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
-    """Every other encoding against the reference, at the recipe and sizes that they share."""
+    """Every other encoding against the reference, at the recipe and sizes that they share.
+
+    A block comes with its encodings. Where one of them is the reference, the others of this block
+    are compared with it, and it with the reference of most rows: what the block alone does.
+    """
     _, last = _ends(table)
     main = main_objective(table)
     for objective, shared in comparable(last).groupby("objective", sort=False):
-        if shared["encoding"].nunique() < 2:
+        if shared[["encoding", "block"]].drop_duplicates().shape[0] < 2:
             continue
+        home = reference_block(last[last["objective"] == objective])
+        references = _references(shared, home)
+        about = "" if objective == main else f", {objective}"
         for followed in FOLLOWED:
             found = between(
                 shared[followed.name],
-                shared["encoding"],
+                shared["encoding"] + _WITHIN + shared["block"],
                 shared["seed"],
-                REFERENCE,
+                references,
                 confidence=confidence,
             )
             for level, contrast in found.contrasts.items():
-                factor = "encoding" if objective == main else f"encoding, {objective}"
-                yield _row(followed, factor, level, REFERENCE, contrast, found.share)
+                encodings, blocks = zip(
+                    *(name.split(_WITHIN) for name in (level, references[level])), strict=True
+                )
+                alone = encodings[0] == encodings[1]
+                factor, share = ("block", math.nan) if alone else ("encoding", found.share)
+                yield _row(followed, factor + about, encodings, blocks, contrast, share)
+
+
+# Between an encoding and its block, in the name of a level.
+_WITHIN = " in "
+
+
+def _references(runs: pd.DataFrame, home_block: str) -> dict[str, str]:
+    """Encoding in a block -> the reference encoding in its own block, or in the one given."""
+    found = {
+        (str(encoding), str(own))
+        for encoding, own in zip(runs["encoding"], runs["block"], strict=True)
+    }
+    home = (REFERENCE, home_block)
+    levels = {}
+    for level in sorted(found - {home}):
+        own = (REFERENCE, level[1])
+        levels[_WITHIN.join(level)] = _WITHIN.join(own if own in found - {level} else home)
+    return levels
 
 
 def _remains(
     table: pd.DataFrame, heads: Path, config: Mapping[str, Any], confidence: float
 ) -> Iterator[tuple[Any, ...]]:
     """Rank correlation over heads between first and last checkpoint, averaged over seeds."""
-    first, last = _ends(reference_runs(table))
+    runs = reference_runs(table)
+    first, last = _ends(runs)
+    names, blocks = ("rank correlation over heads", "0"), (reference_block(runs),) * 2
     wanted = {f.statistic.removesuffix("_mean").removesuffix("_median"): f for f in FOLLOWED}
     models = {*first["model"], *last["model"]}
     values: dict[tuple[str, str], np.ndarray] = {}
@@ -249,7 +296,7 @@ def _remains(
             # Of a mean of correlations; with few seeds t goes beyond what one can be.
             low, high = np.clip([found.low, found.high], -1, 1)
             found = replace(found, low=float(low), high=float(high))
-            yield _row(followed, "remains", "rank correlation over heads", "0", found)
+            yield _row(followed, "remains", names, blocks, found)
 
 
 def _rank(start: np.ndarray | None, end: np.ndarray | None) -> float:

@@ -123,26 +123,23 @@ def draw_steps(tables: StudyTables, settings: FigureSettings) -> Figure:
 def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
     """Encodings side by side at the size they share: fresh and trained, every seed a point."""
     runs = tables.runs
-    names: list[tuple[str, str]] = []
+    names: list[tuple[str, str, str]] = []
     if len(runs):
         runs = comparable(runs)
-        found = set(zip(runs["objective"], runs["encoding"], strict=True))
-        names = [
-            (objective, encoding)
-            for objective in ("causal", "masked")
-            for encoding in ENCODINGS
-            if (objective, encoding) in found
-        ]
+        order = list(ENCODINGS)
+        names = sorted(
+            {*zip(runs["objective"], runs["encoding"], runs["block"], strict=True)},
+            key=lambda name: (name[0], order.index(name[1]), name[2]),
+        )
     first, last = first_and_last(runs) if len(runs) else (runs, runs)
 
     def draw(axes: Axes, followed: Followed) -> bool:
         for rows, colour, shift in ((first, FRESH, -0.12), (last, TRAINED, 0.12)):
             groups = [
                 rows.loc[
-                    (rows["objective"] == objective) & (rows["encoding"] == encoding),
-                    followed.name,
+                    (rows[["objective", "encoding", "block"]] == name).all(axis=1), followed.name
                 ].to_numpy(dtype=float)
-                for objective, encoding in names
+                for name in names
             ]
             places = [place + shift for place in range(len(names))]
             _over_seeds(axes, places, groups, colour, "none")
@@ -150,7 +147,9 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
         return bool(names)
 
     figure, panels = _panels(tables, settings, draw)
-    words = [encoding_words(encoding, objective) for objective, encoding in names]
+    words = [
+        f"{encoding_words(encoding, objective)}\n{block}" for objective, encoding, block in names
+    ]
     for axes in panels[-COLUMNS:]:
         if names:
             axes.set_xticks(range(len(names)), words, rotation=60, ha="right", size="x-small")
@@ -200,12 +199,12 @@ LADDER_STEPS = FigureSpec(
 
 LADDER_ENCODING = FigureSpec(
     name="ladder_encoding",
-    title="Position encodings, when nothing else differs",
+    title="Position encodings at one size",
     caption=(
         "Every followed number by position encoding, at one size and with one recipe: after the "
         "last step, and before the first. Parameters beside embeddings agree to within 1 %; the "
-        "block around attention is that of the family (Llama, GPT-NeoX, BLOOM, GPT-2, SmolLM3, "
-        "ModernBERT, T5). " + _SMALL
+        "block around attention (norms, feed-forward, biases) is that of the family below the "
+        "encoding, so that only columns of one block differ in the encoding alone. " + _SMALL
     ),
     draw=draw_encoding,
     category="Models trained here",
