@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +16,7 @@ import torch
 from attention_wavelets.config.schema import Optimiser
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.training import read_state
+from attention_wavelets.training import loop
 from attention_wavelets.training.architectures import build
 from attention_wavelets.training.batches import Rows
 from attention_wavelets.training.loop import Task, rate_at, train
@@ -93,17 +98,78 @@ def test_a_loss_above_the_first_is_said_with_what_is_kept(tmp_path):
     assert "the weights of step " in str(raised.value)
 
 
-def test_a_loss_that_is_no_number_names_the_last_one_that_was(tmp_path):
+def no_states(trained: Any, *, training: bool) -> None:
+    """From here on what the model gives is no number, in training or in between."""
+
+    def lost(model: Any, _given: Any, found: Any) -> None:
+        if model.training == training:
+            found["last_hidden_state"] = found["last_hidden_state"] * torch.nan
+
+    trained.register_forward_hook(lost)
+
+
+def no_gradient(trained: Any) -> None:
+    """From here on losses are finite and gradients are not."""
+    next(trained.parameters()).register_hook(partial(torch.mul, other=torch.nan))
+
+
+def broken_off(state: Path, damage: Callable[[Any], None], at: int | None) -> tuple[Any, str]:
+    """Train until a damage done when a step is kept, or before, shows; model and error."""
     model = build(source(), 0, VOCABULARY, CONTEXT)
 
-    def damage(step: int, trained: Any) -> None:
-        if step == 10:
-            with torch.no_grad():
-                next(trained.parameters())[:] = torch.nan
+    def keep(step: int, trained: Any) -> None:
+        if step == at:
+            damage(trained)
 
+    if at is None:
+        damage(model)
     with pytest.raises(PipelineError) as raised:
-        train(model, task(), tmp_path / "s", damage, where="tiny")
-    assert "the loss of step 10 is not finite, the last held-out loss was" in str(raised.value)
+        train(model, task(), state, keep, where="tiny")
+    return model, str(raised.value)
+
+
+# Damage after step 10 is kept -> what is no number, the step of the last loss, and what is kept.
+SAID = (
+    (partial(no_states, training=True), "the loss of step 10", 9, 10),
+    (partial(no_states, training=False), f"the held-out loss of step {STEPS}", STEPS - 1, 10),
+    (no_gradient, "the gradient of step 10", 10, 10),
+)
+
+
+@pytest.mark.parametrize(("damage", "what", "last", "kept"), SAID)
+def test_what_is_no_number_is_told_with_the_last_loss(tmp_path, damage, what, last, kept):
+    log = run(tmp_path / "whole", the_task=replace(task(), keep=range(STEPS + 1)))[1]
+    # The batch before a kept step.
+    loss = log[last + 1]["loss"]
+    _, said = broken_off(tmp_path / "state", damage, at=10)
+    assert said.startswith(
+        f"tiny: {what} is not finite; the last loss, of step {last}, was {loss:.3f}"
+    )
+    assert said.endswith(f"the weights of step {kept} are kept")
+
+
+def test_a_run_that_goes_on_knows_the_last_loss_of_the_one_before(tmp_path):
+    state = tmp_path / "state"
+    with pytest.raises(KeyboardInterrupt):
+        run(state, stop=10)
+    _, said = broken_off(state, partial(no_states, training=True), at=None)
+    assert "the loss of step 1 is not finite; the last loss, of step 0, was 3." in said
+
+
+def test_fresh_weights_without_a_loss_have_none_before(tmp_path):
+    _, said = broken_off(tmp_path / "state", partial(no_states, training=True), at=0)
+    assert "the loss of step 0 is not finite; no loss before" in said
+
+
+def test_a_gradient_that_is_no_number_reaches_neither_weights_nor_state(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "_STATE_EVERY", 1)
+    state = tmp_path / "state"
+    model, _ = broken_off(state, no_gradient, at=10)
+    tensors, notes = read_state(state)
+    assert notes["step"] == 10
+    for key, value in model.state_dict().items():
+        assert torch.isfinite(value).all(), key
+        assert torch.equal(value, tensors[f"model.{key}"]), key
 
 
 def test_the_rate_rises_and_falls_as_set():

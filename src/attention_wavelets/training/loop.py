@@ -78,8 +78,9 @@ class Task:
 @dataclass
 class _Progress:
     step: int = 0
-    # The last few losses: one batch says little.
+    # The last few losses, since one batch says little, and the step of the last of them.
     recent: list[float] = field(default_factory=list)
+    noted: int = -1
     log: list[dict[str, float | int | None]] = field(default_factory=list)
 
 
@@ -122,8 +123,8 @@ def train(
     Raises
     ------
     PipelineError
-        A loss that is not finite, or the mean of ten after the warm-up above that of fresh weights;
-        kept weights stay.
+        A loss or a gradient that is not finite, or the mean of ten losses after the warm-up above
+        that of fresh weights; kept weights stay.
     """
     import torch
     from tqdm import tqdm
@@ -139,7 +140,8 @@ def train(
         for step in range(progress.step, task.last_step + 1):
             if step in task.keep and all(row["step"] != step for row in progress.log):
                 row = _row(model, task, step, loss, device)
-                _refuse_no_number(float(row["held_out_loss"] or 0), step, progress, where)
+                held_out = float(row["held_out_loss"] or 0)
+                _refuse_no_number(held_out, "held-out loss", step, progress, where)
                 keep(step, model)
                 progress.log.append(row)
                 progress.step = step
@@ -153,9 +155,12 @@ def train(
             seed = task.rows.seed
             value = _loss(model, task, ids, (seed, step), device)
             loss = float(value.detach())
+            _refuse_no_number(loss, "loss", step, progress, where)
             _refuse_diverged(loss, step, progress, task, where)
             value.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), task.optimiser.clip)
+            norm = torch.nn.utils.clip_grad_norm_(model.parameters(), task.optimiser.clip)
+            # Before it reaches the weights, and with them the state that a run goes on from.
+            _refuse_no_number(float(norm), "gradient", step, progress, where)
             for group in optimiser.param_groups:
                 group["lr"] = rate_at(step, task.last_step, task.optimiser)
             optimiser.step()
@@ -256,9 +261,8 @@ def _optimiser(model: Any, settings: Optimiser) -> Any:
 
 
 def _refuse_diverged(loss: float, step: int, progress: _Progress, task: Task, where: str) -> None:
-    """Note a loss; refuse one that is no number, and a mean of some that is above the first."""
-    _refuse_no_number(loss, step, progress, where)
-    progress.recent = [*progress.recent, loss][-_RECENT:]
+    """Note the loss of a step; refuse a mean of some that is above that of fresh weights."""
+    progress.recent, progress.noted = [*progress.recent, loss][-_RECENT:], step
     mean = sum(progress.recent) / len(progress.recent)
     first = float(progress.log[0]["held_out_loss"] or 0) if progress.log else math.inf
     if step > task.optimiser.warmup + _RECENT and mean > _MARGIN * first:
@@ -269,12 +273,13 @@ def _refuse_diverged(loss: float, step: int, progress: _Progress, task: Task, wh
         )
 
 
-def _refuse_no_number(loss: float, step: int, progress: _Progress, where: str) -> None:
-    if math.isfinite(loss):
+def _refuse_no_number(value: float, what: str, step: int, progress: _Progress, where: str) -> None:
+    if math.isfinite(value):
         return
-    before = progress.log[-1]["held_out_loss"] if progress.log else None
-    known = "none before" if before is None else f"the last held-out loss was {before:.3f}"
-    raise PipelineError(f"the loss of step {step} is not finite, {known}", where, _todo(progress))
+    known = "no loss before"
+    if progress.recent:
+        known = f"the last loss, of step {progress.noted}, was {progress.recent[-1]:.3f}"
+    raise PipelineError(f"the {what} of step {step} is not finite; {known}", where, _todo(progress))
 
 
 def _todo(progress: _Progress) -> str:
@@ -305,4 +310,5 @@ def _load(model: Any, optimiser: Any, state: Path) -> _Progress:
             _, number, name = key.split(".", 2)
             moments.setdefault(int(number), {})[name] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    return _Progress(notes["step"], notes["recent"], notes["log"])
+    # A state is saved before the loss of its own step.
+    return _Progress(notes["step"], notes["recent"], notes["step"] - 1, notes["log"])
