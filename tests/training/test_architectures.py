@@ -64,6 +64,30 @@ def test_the_ladder_compares_models_of_one_size():
             assert count == pytest.approx(made["ladder-rope-64"], rel=0.01)
 
 
+# End of a name -> how much smaller fresh matrices are, of 4 layers with heads of 16.
+SMALLER = {
+    "gpt2": {"c_proj.weight": (2 * 4) ** -0.5},
+    "t5": {"SelfAttention.q.weight": 16**-0.5},
+}
+
+
+@pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
+def test_fresh_matrices_are_drawn_as_the_page_says(architecture, encoding, objective, inner):
+    """docs/training.md, "A model": normal, of standard deviation 0.02, with two exceptions."""
+    model = build(source(architecture, encoding, objective, inner, **MATCHED), 0, 1024, 256)
+    smaller = SMALLER.get(architecture, {})
+    for name, weight in model.named_parameters():
+        if weight.dim() < 2:
+            continue
+        factor = next((f for end, f in smaller.items() if name.endswith(end)), 1.0)
+        # Four standard errors, and a row of zeros for the padding.
+        error = 4 / (2 * weight.numel()) ** 0.5 + 0.001
+        assert float(weight.detach().std()) == pytest.approx(0.02 * factor, rel=error), name
+        if weight.numel() >= 4096:
+            # Not cut off.
+            assert float(weight.detach().abs().max()) > 3 * 0.02 * factor, name
+
+
 @pytest.mark.parametrize(("architecture", "encoding", "objective", "inner"), architectures)
 def test_what_is_saved_is_what_is_loaded(architecture, encoding, objective, inner, tmp_path):
     inner = 64 if architecture == "bloom" else inner

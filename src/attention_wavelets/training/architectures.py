@@ -16,6 +16,9 @@ __all__ = ["DEVIATION", "build", "token_table"]
 
 # Standard deviation of fresh matrices.
 DEVIATION = 0.02
+# Families whose own rule is far from that of the others: T5 draws by the width of each layer,
+# ModernBERT cuts its draws off and has smaller output matrices. The masked ladder compares the two.
+_REDRAWN = ("modernbert", "t5")
 # Keeps the stream of weights apart from that of the order of data.
 _WEIGHTS_STREAM = 0x57454947
 _BASE = 10000.0
@@ -41,7 +44,7 @@ def build(source: TrainedSource, seed: int, vocabulary: int, context: int) -> An
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0]))
         model = builder.from_config(config, dtype=torch.float32)
-        if source.architecture == "t5":
+        if source.architecture in _REDRAWN:
             _draw_like_others(model)
     return model.train()
 
@@ -52,18 +55,18 @@ def token_table(model: Any) -> Any:
 
 
 def _draw_like_others(model: Any) -> None:
-    """Fresh weights of T5 by the rule of the other families, which its own is far from.
+    """Fresh matrices by the rule of the other families: normal, of one standard deviation.
 
     T5 does not divide products of queries and keys by the root of the head size; its queries are
     drawn that much smaller.
     """
     import torch
 
-    root = float(model.config.d_kv) ** -0.5
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if weight.dim() >= 2:
-                small = root if name.endswith("SelfAttention.q.weight") else 1.0
+                queries = name.endswith("SelfAttention.q.weight")
+                small = float(model.config.d_kv) ** -0.5 if queries else 1.0
                 torch.nn.init.normal_(weight, std=DEVIATION * small)
 
 
