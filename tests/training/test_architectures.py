@@ -51,17 +51,47 @@ def test_what_is_compared_has_as_many_weights_to_within_one_percent():
     assert max(counts) / min(counts) < 1.01
 
 
-def test_the_ladder_compares_models_of_one_size():
-    """Every YAML of the ladder that is not on the scale of sizes, with the RoPE model beside it."""
-    made = {}
-    for path in sorted((ROOT / "conf/model").glob("ladder-*.yaml")):
-        model = Model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
-        made[path.stem] = parameters(model.source)
-    sizes = [made[f"ladder-rope-{width}"] for width in (32, 48, 64, 96, 128)]
-    assert all(b > 1.9 * a for a, b in pairwise(sizes))
-    for name, count in made.items():
-        if name.endswith("-64"):
-            assert count == pytest.approx(made["ladder-rope-64"], rel=0.01)
+TRAINED = {
+    path.stem: model.source
+    for path in sorted((ROOT / "conf/model").glob("*.yaml"))
+    if path.stem != "checkpoints.known"
+    for model in [Model.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))]
+    if isinstance(model.source, TrainedSource)
+}
+
+
+def compared() -> dict[tuple[str, int, int, int], list[str]]:
+    """Recipe, layers, heads and width -> names of the models that are compared there."""
+    found: dict[tuple[str, int, int, int], list[str]] = {}
+    for name, made in TRAINED.items():
+        key = (made.recipe, made.layers, made.heads, made.hidden_size)
+        found.setdefault(key, []).append(name)
+    return {key: names for key, names in found.items() if len(names) > 1}
+
+
+def test_every_study_that_compares_encodings_is_among_them():
+    shapes = {("ladder", 4, 4, 64), ("ladder-gpu", 10, 8, 512), ("ladder-masked", 4, 4, 64)}
+    assert shapes | {("series", 4, 4, 64)} <= set(compared())
+
+
+@pytest.mark.parametrize("names", compared().values(), ids=lambda names: names[0])
+def test_models_that_are_compared_have_as_many_weights_to_within_one_percent(names):
+    counts = {name: parameters(TRAINED[name]) for name in names}
+    assert max(counts.values()) < 1.01 * min(counts.values()), counts
+
+
+@pytest.mark.parametrize(
+    ("ladder", "widths", "apart"),
+    [("ladder", (32, 48, 64, 96, 128), 1.9), ("ladder-gpu", (256, 384, 512, 640, 768), 1.6)],
+)
+def test_sizes_of_a_ladder_are_far_apart(ladder, widths, apart):
+    sizes = [parameters(TRAINED[f"{ladder}-rope-{width}"]) for width in widths]
+    assert all(b > apart * a for a, b in pairwise(sizes)), sizes
+
+
+def test_masked_models_are_as_large_as_the_others_of_the_ladder():
+    counts = [parameters(TRAINED[f"ladder-{name}-64"]) for name in ("rope", "masked-rope")]
+    assert max(counts) < 1.01 * min(counts)
 
 
 # End of a name -> how much smaller fresh matrices are, of 4 layers with heads of 16.
