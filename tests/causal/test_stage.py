@@ -28,15 +28,15 @@ CONFIG = {
 STATISTICS = {"models": ["tiny"], "statistics": {"confidence": 0.95, "min_documents": 3}}
 
 
-def changes(model, encoding: str = "rotary") -> list[stage._Change]:
-    """Everything that is done to one text of a tiny model."""
+def changes(model, encoding: str = "rotary", known: int = 0, **more) -> list[stage._Change]:
+    """Everything that is done to one text of a tiny model, of which some heads do what is known."""
     text = stage._Text("full", IDS[1::2], DOCUMENTS[1::2], IDS[::2], 0)
     shape = (model.config.num_hidden_layers, model.config.num_attention_heads)
     random = np.random.default_rng(1)
     scores = {band: random.random(shape) for band in stage.BANDS}
-    scores["functional"] = np.zeros(shape, dtype=bool)
+    scores["functional"] = np.arange(np.prod(shape)).reshape(shape) < known
     manifest = {"facts": {"position_encoding": encoding}}
-    return list(stage._changes(CONFIG, manifest, model, text, scores))
+    return list(stage._changes({**CONFIG, **more}, manifest, model, text, scores))
 
 
 @pytest.fixture
@@ -146,6 +146,27 @@ def test_heads_say_how_alike_their_controls_are_and_where_they_stand_among_them(
         control = part[part["control"] == "matched"].iloc[0]
         assert np.isnan([control["matched"], control["rank"], control["beyond"]]).all()
     assert heads["matched"].dropna().between(0, 1).all()
+
+
+def test_a_dose_that_leaves_too_few_heads_is_undefined_and_is_not_run(summary):
+    """Of 16 heads 2 and 8 and not 10; of the 4 that do nothing known only 2."""
+    model = build("llama")
+    shape = (model.config.num_hidden_layers, model.config.num_attention_heads)
+    assert np.prod(shape) == 16
+    asked = changes(model, "none", known=12, shares=[0.1, 0.5, 0.6])
+    asked = [c for c in asked if c.keys["kind"] in ("plain", "heads")]
+    none = [c for c in asked if c.losses is None]
+    assert {c.keys["control"] for c in none} == {""}, "no pass, and no control"
+    told = summary(asked)
+    told = told[told["kind"] == "heads"].fillna({"control": ""})
+    for excluded, fits in ((False, {2, 8}), (True, {2})):
+        rows = told[(told["excluded"] == excluded) & (told["control"] == "")]
+        assert len(rows) == 3 * len(stage.BANDS), "a row for every dose and band"
+        numbers = rows["count"].isin(fits)
+        assert (rows["change"].notna() == numbers).all()
+        assert (rows["beyond"].notna() == numbers).all()
+        assert ((rows["reason"] == "heads") == ~numbers).all()
+    assert told.loc[told["control"] == "matched", "change"].notna().all()
 
 
 def test_a_rank_is_the_share_of_draws_that_cost_at_least_as_much(summary):

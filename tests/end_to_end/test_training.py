@@ -91,10 +91,12 @@ def test_tables_have_a_row_per_checkpoint_and_per_comparison(trained: Project):
 
 def test_changed_attention_has_a_loss_per_sequence_and_a_row_per_change(trained: Project):
     losses = pd.read_parquet(trained.results / "causal/tiny-rope-s0-step12/tiny.parquet")
-    # Pairs of so small a model turn too slowly for the high band.
+    # Pairs of so small a model turn too slowly for the high band, and heads may do what is known.
     undefined = losses["loss"].isna()
-    np.testing.assert_array_equal(undefined, losses["reason"] == "pairs")
-    assert set(losses.loc[undefined, "kind"]) == {"rotary"}
+    kinds = losses["reason"].map({"pairs": "rotary", "heads": "heads"})
+    np.testing.assert_array_equal(undefined, kinds.notna())
+    assert "pairs" in set(losses["reason"])
+    assert (losses["kind"] == kinds)[undefined].all()
     assert set(losses["kind"]) == {"plain", "heads", "rows", "rotary"}
     assert set(losses["text"]) == {"full", "repeated"}
     other = pd.read_parquet(trained.results / "causal/tiny-none-s0-step12/tiny.parquet")

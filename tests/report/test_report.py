@@ -18,6 +18,7 @@ from attention_wavelets.errors import PipelineError
 from attention_wavelets.measures.protocols import protocol_measures
 from attention_wavelets.reference import CITATION, TABLES, paper_table
 from attention_wavelets.report import embed
+from attention_wavelets.report.causal import causal_section
 from attention_wavelets.report.embed import embed_figures, inline_svg
 from attention_wavelets.report.figures import FIGURES, draw_figure, save_figure
 from attention_wavelets.report.headline import COLUMNS, number
@@ -177,6 +178,17 @@ def test_checkpoints_that_were_not_run_are_listed_with_their_fault(
     assert "pythia-step1" in page
     assert "those of step0 (issue &lt;83&gt;)" in page
     assert "Left out" not in str(render_page(ReportInput(study, [], context)))
+
+
+def test_the_largest_dose_with_a_number_stands_for_its_band(study: StudyTables) -> None:
+    causal = study.causal.copy()
+    largest = (causal["kind"] == "heads") & (causal["count"] == 4)
+    causal.loc[largest & (causal["band"] == "mid"), ["change", "beyond"]] = np.nan
+    said = causal_section(dataclasses.replace(study, causal=causal))
+    doses = re.findall(r"<td>(\w+)</td><td>(\d), mean</td>", said)
+    assert set(doses) == {("low", "4"), ("mid", "1"), ("high", "4")}
+    causal.loc[causal["kind"] == "heads", "change"] = np.nan
+    assert "No model has enough heads." in causal_section(dataclasses.replace(study, causal=causal))
 
 
 def test_a_report_without_context_still_says_what_was_measured(study: StudyTables) -> None:

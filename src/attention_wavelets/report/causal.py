@@ -41,12 +41,14 @@ def causal_section(tables: StudyTables) -> Markup:
 
 
 def _heads(tables: StudyTables, rows: pd.DataFrame) -> Markup:
-    """The largest dose; with and without heads that do what is known."""
+    """The largest dose that has a number; with and without heads that do what is known."""
     heads = rows[(rows["kind"] == "heads") & (rows["control"].fillna("") == "")]
-    if heads.empty:
+    if heads["change"].isna().all():
         return paragraph("No model has enough heads.")
     keys = ["model", "text", "band", "replacement", "excluded"]
-    most = heads.loc[heads.groupby(keys, sort=False)["count"].idxmax()]
+    # Where no dose has a number, the smallest stands for all.
+    size = heads["count"].where(heads["change"].notna(), -heads["count"])
+    most = heads.loc[heads.assign(size=size).groupby(keys, sort=False)["size"].idxmax()]
     lines = [
         (
             tables.label(row["model"]),
@@ -71,7 +73,8 @@ def _heads(tables: StudyTables, rows: pd.DataFrame) -> Markup:
         "those others on new texts. That is said of one set of heads, often of one or two, and not "
         "of their band: any two heads differ. Matched: control heads of the same layer whose "
         "outputs are about as large; for the rest the nearest was taken. Rank: draws of others "
-        "that cost at least as much. Mean: over other sequences at the same position; resample: "
+        "that cost at least as much. No number: fewer heads are left than twice the smallest "
+        "dose. Mean: over other sequences at the same position; resample: "
         "another sequence, drawn for each head."
     )
     return joined([table(titles, lines), paragraph(note)])

@@ -207,9 +207,6 @@ def _knockouts(
         (False, True), BANDS, counts.items(), config["replacements"]
     ):
         left_out = scores["functional"] & excluded
-        # As many again must be left for the control.
-        if 2 * count > np.count_nonzero(~left_out):
-            continue
         keys = _keys(
             text,
             "heads",
@@ -219,6 +216,10 @@ def _knockouts(
             replacement=replacement,
             excluded=excluded,
         )
+        # As many again must be left for the control.
+        if 2 * count > np.count_nonzero(~left_out):
+            yield _Change(keys, 0, None, "heads")
+            continue
         chosen = strongest(scores[band], count, left_out)
         yield _Change(keys, 0, without(chosen, replacement))
         for draw in range(config["draws"]):
