@@ -19,7 +19,7 @@ TEXTS = ["The cat sat on the mat, twice.", "Той седна на черга �
 @pytest.mark.parametrize("merges", [0, 40])
 @pytest.mark.parametrize("text", TEXTS)
 def test_bytes_begin_each_character_once(merges: int, text: str):
-    tokenizer = learn_tokenizer(TEXTS, merges, 64)
+    tokenizer = learn_tokenizer([TEXTS], merges, 64)
     counts = token_characters(tokenizer)
     ids = np.array([ordinary_tokenizer(tokenizer)(text)])
     assert counts[ids].sum() == len(text)

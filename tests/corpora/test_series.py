@@ -63,7 +63,7 @@ def test_a_sample_is_a_token_of_a_tokenizer_without_merges():
         "".join(map(chr, range(33, 127))),
         *(body for _, body, _ in draw_series(source(length=64), 64)),
     ]
-    ids, lengths = encode(learn_tokenizer(bodies, 0, 32), bodies)
+    ids, lengths = encode(learn_tokenizer([bodies], 0, 32), bodies)
     assert len(ids) == sum(map(len, bodies))
     assert set(lengths.tolist()) == {1}
     assert len(set(ids[:94].tolist())) == 94

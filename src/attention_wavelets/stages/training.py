@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -48,21 +48,22 @@ def prepare_recipe(
     learned = learn_tokenizer(texts[0], rules.merges, config["context"])
     arrays = {}
     for name, documents in zip(("training", "held_out"), texts, strict=True):
-        arrays[name], arrays[f"{name}_bytes"] = encode(learned, documents)
+        every = list(chain.from_iterable(documents))
+        arrays[name], arrays[f"{name}_bytes"] = encode(learned, every)
     with folder_beside(tokenizer) as beside:
         learned.save_pretrained(beside)
         _replace_folder(beside, tokenizer)
     write_tokens(tokens, arrays)
 
 
-def _in_equal_parts(paths: Sequence[Path]) -> list[str]:
+def _in_equal_parts(paths: Sequence[Path]) -> list[list[str]]:
     """Texts of each corpus, in order, until it has as many characters as the shortest corpus."""
     every = [read_documents(path)["text"].tolist() for path in paths]
     most = min(sum(map(len, texts)) for texts in every)
     found = []
     for texts in every:
         before = accumulate((len(text) for text in texts), initial=0)
-        found += [text for text, start in zip(texts, before, strict=False) if start < most]
+        found.append([text for text, start in zip(texts, before, strict=False) if start < most])
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,16 +19,17 @@ _BYTES = 256
 _TOGETHER, _LEARNED = 1000, 50_000_000
 
 
-def learn_tokenizer(texts: Iterable[str], merges: int, context: int) -> Any:
+def learn_tokenizer(corpora: Sequence[Iterable[str]], merges: int, context: int) -> Any:
     """A tokenizer of transformers with three special tokens, 256 bytes and up to `merges` pairs.
 
     Any text can be encoded and is given back unchanged. BOS is put before a text.
 
     Parameters
     ----------
-    texts
-        What pairs are counted in, the first fifty million characters of it. Ties are broken by the
-        order of bytes, so that the same texts give the same tokenizer.
+    corpora
+        Texts of each, that pairs are counted in: the first fifty million characters, of several
+        corpora as many of each. Ties are broken by the order of bytes, so that the same texts
+        give the same tokenizer.
     merges
         0 makes every token a byte.
     context
@@ -45,7 +47,10 @@ def learn_tokenizer(texts: Iterable[str], merges: int, context: int) -> Any:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    raw.train_from_iterator(_first(texts), trainer)
+    # One after the other the first corpus could take all, and the others would be left as bytes.
+    each = _LEARNED // len(corpora)
+    parts = (_first(texts, each) for texts in corpora)
+    raw.train_from_iterator(chain.from_iterable(parts), trainer)
     raw.post_processor = processors.TemplateProcessing(
         single="<bos> $A", special_tokens=[("<bos>", BOS)]
     )
@@ -59,13 +64,13 @@ def learn_tokenizer(texts: Iterable[str], merges: int, context: int) -> Any:
     )
 
 
-def _first(texts: Iterable[str]) -> Iterator[str]:
-    left = _LEARNED
+def _first(texts: Iterable[str], most: int) -> Iterator[str]:
+    """Texts until `most` characters are reached."""
     for text in texts:
-        if left <= 0:
+        if most <= 0:
             return
         yield text
-        left -= len(text)
+        most -= len(text)
 
 
 def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
