@@ -24,6 +24,13 @@ def test_a_slice_per_model_holds_what_is_changed_and_no_names():
     assert not [name for name in slices(compose([], CONF)) if name.startswith("causal/")]
 
 
+@pytest.mark.parametrize("study", ["bands", "ladder_gpu"])
+def test_models_with_many_heads_lose_one_to_ten_percent_of_them(study: str):
+    asked = compose([f"study={study}"], CONF).study.causal
+    assert asked.shares == [0.01, 0.02, 0.05, 0.1]
+    assert asked.draws == 5, "ranks in steps of a fifth"
+
+
 BAD = {
     "study.causal.models=[smollm2]": "unknown model of `causal` 'smollm2'; did you mean "
     "'smollm2-135m'?",
