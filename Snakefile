@@ -33,6 +33,9 @@ rule all:
         expand(f"{RESULTS}/models/{{model}}/evicted.json", model=EVICTED),
 
 
+send_to_gpus(workflow.rules)
+
+
 # A signal to end must be heard at any moment; and a run that was killed leaves jobs in the queue, whose
 # work a second run would do beside them.
 onstart:

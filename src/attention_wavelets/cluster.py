@@ -15,7 +15,7 @@ import yaml
 
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.resources.largest import Request
-from attention_wavelets.slurm import ask, flags, minutes_of, partitions, refusal
+from attention_wavelets.slurm import ask, flags, minutes_of, partitions, refusal, with_gpus
 
 __all__ = [
     "Finding",
@@ -28,8 +28,8 @@ __all__ = [
 
 Level = Literal["ok", "warning", "problem"]
 
-# Rules that ask for a GPU.
-_GPU_RULES = ("extract_signals", "extract_shard")
+# Rules that ask for a GPU, beside those of each training run.
+_GPU_RULES = ("extract_signals", "extract_shard", "train_model", "change_attention")
 # Seconds a finished job must stay in squeue's sight for the plugin to see it.
 _MIN_JOB_AGE = 120
 # File systems that other machines see; of others that cannot be told.
@@ -184,12 +184,13 @@ def _status_command(profile: Mapping[str, Any]) -> Iterator[Finding]:
 def _partitions(profile: Mapping[str, Any]) -> Iterator[Finding]:
     """Partitions whose jobs would wait: sbatch takes requests for those that are down."""
     known = partitions()
-    usual = _resources(profile.get("default-resources")).get("slurm_partition")
+    usual = _resources(profile.get("default-resources"))
     own = _resources(profile.get("set-resources"))
-    asked = [usual, *(_resources(values).get("slurm_partition") for values in own.values())]
+    asked = [usual.get("slurm_partition"), usual.get("gpu_partition")]
+    asked += [_resources(values).get("slurm_partition") for values in own.values()]
     # SLURM takes a list of partitions as "any of them".
     names = [name for one in asked if one for name in str(one).split(",")]
-    if not usual:
+    if not usual.get("slurm_partition"):
         names += [name for name, partition in known.items() if partition.default]
     for name in dict.fromkeys(names):
         if name not in known:
@@ -213,10 +214,11 @@ def _requests(profile: Mapping[str, Any], requests: Sequence[Request]) -> Iterat
     if not requests:
         yield from _test("a job without a GPU", usual, 1)
         for rule in _GPU_RULES:
-            resources = {"gpu": 1, **usual, **_resources(of_rules.get(rule))}
+            resources = {"gpu": 1, **usual, **with_gpus(usual, 1), **_resources(of_rules.get(rule))}
             yield from _test(f"a job of {rule}", resources, threads_of(profile, rule))
     for request in requests:
         own, threads = _resources(of_rules.get(request.rule)), threads_of(profile, request.rule)
+        own = with_gpus(usual, request.need.gpu) | own
         what = f"{request.rule} of {request.of}"
         found = list(_test(what, {**usual, **vars(request.need), **own}, threads))
         yield from found

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Partition", "ask", "flags", "minutes_of", "partitions", "refusal"]
+__all__ = ["Partition", "ask", "flags", "minutes_of", "partitions", "refusal", "with_gpus"]
 
 _TIMEOUT = 60
 # States of a node that takes no new job, by their first letters.
@@ -94,6 +94,27 @@ def flags(resources: Mapping[str, Any], threads: int = 1) -> list[str]:
         model = resources.get("gpu_model")
         words.append(f"--gpus={model}:{gpus}" if model else f"--gpus={gpus}")
     return words
+
+
+def with_gpus(usual: Mapping[str, Any], gpus: int) -> dict[str, Any]:
+    """Resources in which a job that asks for GPUs differs from others; empty without a GPU.
+
+    Parameters
+    ----------
+    usual
+        `default-resources` of a profile. Its keys `gpu_partition`, `gpu_type` and `gpu_gres` are
+        ours; Snakemake and its plugin leave them alone.
+    gpus
+        How many the job asks for.
+    """
+    if not gpus:
+        return {}
+    named = {"slurm_partition": "gpu_partition", "gpu_model": "gpu_type"}
+    found = {name: usual[key] for name, key in named.items() if usual.get(key)}
+    if gres := usual.get("gpu_gres"):
+        # The plugin would send --gpus as well.
+        found |= {"gres": f"{gres}:{gpus}", "gpu": 0}
+    return found
 
 
 def minutes_of(text: Any) -> float | None:

@@ -51,6 +51,14 @@ def test_the_profile_as_it_is_fits_a_cluster_with_its_partitions(cluster: Any, t
             "there is no partition nowhere; write one of cpu, gpu into the profile",
         ),
         (
+            {"default-resources": {"slurm_partition": "cpu", "gpu_partition": "nowhere"}},
+            "there is no partition nowhere; write one of cpu, gpu into the profile",
+        ),
+        (
+            {"default-resources": {"slurm_partition": "cpu", "gpu_partition": "cpu"}},
+            "a job of train_model would be refused (--partition=cpu",
+        ),
+        (
             {"default-resources": {"slurm_partition": "cpu", "runtime": "3h"}},
             "--time=180): Requested time limit is invalid",
         ),

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from attention_wavelets.store.arrays import read_attributes
+from helpers.recipes import add_trained
 from helpers.tiny_study import MODELS, Project, make_project
 
 FAST = ("--slurm-init-seconds-before-status-checks=2", "--max-status-checks-per-second=1")
@@ -109,6 +110,21 @@ def test_only_extraction_is_on_the_node_with_gpus(submitted, cluster: Any):
             assert (job["Partition"] == "gpu") == extraction
             if extraction:
                 assert job["ReqCPUS"] == "4"
+
+
+def test_models_are_trained_and_read_on_the_node_with_gpus(
+    cluster: Any, tiny_inputs: Path, tmp_path: Path
+):
+    project = make_project(tmp_path / "project", tiny_inputs)
+    add_trained(project)
+    done = submit(project, "results/signals/tiny-rope-s0-step12/tiny.zarr.zip")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rule in ("rule_train_model", "rule_extract_tiny-rope-s0"):
+        jobs = cluster.jobs(rule)
+        assert jobs, f"no job of {rule}"
+        for job in jobs:
+            assert (job["State"], job["Partition"], job["NodeList"]) == ("COMPLETED", "gpu", "g1")
+            assert "gres/gpu=1" in job["AllocTRES"]
 
 
 def test_the_store_says_that_it_was_computed_on_a_processor(submitted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from attention_wavelets.slurm import ask, flags, minutes_of
+from attention_wavelets.slurm import ask, flags, minutes_of, with_gpus
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,16 @@ def test_a_gpu_is_asked_for_as_the_profile_has_it():
     assert flags({"gpu": 1}) == ["--gpus=1"]
     assert flags({"gpu": 1, "gpu_model": "a100"}) == ["--gpus=a100:1"]
     assert flags({"gpu": 0, "gres": "gpu:1"}) == ["--gres=gpu:1"]
+
+
+def test_a_job_with_a_gpu_differs_as_the_profile_says():
+    usual = {"slurm_partition": "cpu", "gpu_partition": "gpu", "gpu_type": "a100"}
+    assert with_gpus(usual, 0) == {}
+    assert with_gpus({"slurm_partition": "cpu"}, 1) == {}
+    asked = {**usual, "gpu": 2, **with_gpus(usual, 2)}
+    assert flags(asked) == ["--partition=gpu", "--gpus=a100:2"]
+    asked = {"gpu": 2, **with_gpus({"gpu_gres": "gpu:a100"}, 2)}
+    assert flags(asked) == ["--gres=gpu:a100:2"]
 
 
 def test_threads_and_limits_are_asked_for():

@@ -23,6 +23,7 @@ try:
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of
     from attention_wavelets.resources.waits import noted_waits, waits
+    from attention_wavelets.slurm import with_gpus
 except ImportError as error:
     raise WorkflowError(
         f"{error}; install the package first: pip install -c constraints.txt -e ."
@@ -223,6 +224,31 @@ def need(stage, key, *chunk):
 
     def resource(wildcards, threads, attempt):
         return getattr(tell(wildcards, threads).grown(attempt), key)
+
+    return resource
+
+
+def send_to_gpus(rules):
+    """Have jobs that ask for a GPU differ from others as the profile says, whatever their rule."""
+    settings = workflow.resource_settings
+    # As the profile writes them: Snakemake evaluates them for each job.
+    usual = {
+        key: str(getattr(value, "raw", value)).strip("\"'")
+        for key, value in (settings.default_resources or {}).items()
+    }
+    for asking in [one for one in rules if "gpu" in one.resources]:
+        gpu = asking.resources["gpu"]
+        own = settings.overwrite_resources.get(asking.name, {})
+        for name in with_gpus(usual, 1).keys() - own.keys():
+            asking.resources[name] = on_gpus(name, gpu, usual)
+
+
+def on_gpus(name, gpu, usual):
+    """A resource of a job, whose request for GPUs decides whether it is the usual one."""
+
+    def resource(wildcards, threads, attempt):
+        asked = gpu.evaluate(wildcards, threads=threads, attempt=attempt).value
+        return {**usual, "gpu": asked, **with_gpus(usual, asked)}.get(name)
 
     return resource
 
