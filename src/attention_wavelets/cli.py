@@ -949,7 +949,7 @@ def _largest(arguments: Arguments, profile: dict[str, Any]) -> list[Any]:
 
     experiment = compose(arguments.overrides, arguments.conf or default_conf())
     needs = _needs(experiment)
-    return largest_requests(needs, lambda rule: threads_of(profile, rule))
+    return largest_requests(needs, lambda rule, usual: threads_of(profile, rule, usual))
 
 
 def _caches() -> dict[str, Path]:

@@ -64,9 +64,9 @@ def read_profile(folder: Path) -> dict[str, Any]:
     raise PipelineError("no profile.yaml here", str(folder), "give the folder of a profile")
 
 
-def threads_of(profile: Mapping[str, Any], rule: str) -> int:
-    """Cores that a profile gives to a job of a rule."""
-    return int(_resources(profile.get("set-threads")).get(rule, 1))
+def threads_of(profile: Mapping[str, Any], rule: str, usual: int = 1) -> int:
+    """Cores that a profile gives to a job of a rule; `usual` where it says nothing."""
+    return int(_resources(profile.get("set-threads")).get(rule, usual))
 
 
 def check_cluster(
@@ -217,16 +217,15 @@ def _requests(profile: Mapping[str, Any], requests: Sequence[Request]) -> Iterat
             resources = {"gpu": 1, **usual, **with_gpus(usual, 1), **_resources(of_rules.get(rule))}
             yield from _test(f"a job of {rule}", resources, threads_of(profile, rule))
     for request in requests:
-        own, threads = _resources(of_rules.get(request.rule)), threads_of(profile, request.rule)
-        own = with_gpus(usual, request.need.gpu) | own
+        own = with_gpus(usual, request.need.gpu) | _resources(of_rules.get(request.rule))
         what = f"{request.rule} of {request.of}"
-        found = list(_test(what, {**usual, **vars(request.need), **own}, threads))
+        found = list(_test(what, {**usual, **vars(request.need), **own}, request.threads))
         yield from found
         if found[0].level != "ok":
             continue
         last = 1 + int(profile.get("retries", 0))
         more = {**usual, **vars(request.need.grown(last)), **own}
-        for finding in _test(what, more, threads):
+        for finding in _test(what, more, request.threads):
             if finding.level == "problem":
                 text = f"attempt {last} of it fails: {finding.text}"
                 yield Finding("warning", text, "only if those before run out of memory or time")

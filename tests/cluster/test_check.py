@@ -126,6 +126,17 @@ def test_the_largest_jobs_of_a_study_are_tried(cluster: Any, tmp_path: Path):
     assert "Requested node configuration is not available" in line
 
 
+def test_the_largest_training_is_tried(cluster: Any, tmp_path: Path):
+    done = run(tmp_path, "study=ladder")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for rule in ("train_model", "extract_ladder", "measure_ladder", "change_attention"):
+        assert f"ok      {rule}" in done.stdout
+    # Batches of 64 x 512 tokens, and nodes of 6 GB.
+    done = run(tmp_path, "study=ladder_gpu")
+    assert done.returncode == 1
+    assert "problem train_model of ladder-gpu-rope-768-s" in done.stdout
+
+
 def test_a_retry_that_no_partition_has_time_for_is_warned_of(cluster: Any, tmp_path: Path):
     done = run(tmp_path, "study=quickstart", retries=9)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -19,7 +19,7 @@ try:
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
     from attention_wavelets.interrupts import handle_in_a_thread
-    from attention_wavelets.resources.jobs import Needs, fetched_facts, sizes_of
+    from attention_wavelets.resources.jobs import CORES, Needs, fetched_facts, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of
     from attention_wavelets.resources.waits import noted_waits, waits
@@ -176,7 +176,7 @@ def signals_of_model(wildcards):
 
 def extraction_threads(_wildcards):
     """Cores of one extraction: as set, else all of this machine, else a few of a node."""
-    return RUNTIME.threads or workflow.cores or 4
+    return RUNTIME.threads or workflow.cores or CORES
 
 
 def changing_threads(wildcards):

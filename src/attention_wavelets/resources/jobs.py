@@ -31,8 +31,10 @@ from attention_wavelets.resources.work import (
     training_minutes,
 )
 
-__all__ = ["Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
+__all__ = ["CORES", "Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
 
+# Cores of an extraction on a cluster whose profile does not say.
+CORES = 4
 # A second attempt gets half as much memory more, and twice the time.
 _MEMORY_GROWTH, _TIME_GROWTH = 1.5, 2
 # What is asked for where the sizes of a model are not known: a model of about one billion

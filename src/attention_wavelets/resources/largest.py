@@ -5,74 +5,119 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from attention_wavelets.config.checkpoints import runs_of
 from attention_wavelets.config.evidence import null_cells
 from attention_wavelets.config.variants import chunks
-from attention_wavelets.resources.jobs import Need, Needs
+from attention_wavelets.resources.jobs import CORES, Need, Needs
 
 __all__ = ["Request", "largest_requests"]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a job of a rule asks for; `of` names the job."""
+    """What a job of a rule asks for, beside its cores; `of` names the job."""
 
     rule: str
     of: str
     need: Need
+    threads: int = 1
 
 
-def largest_requests(needs: Needs, threads: Callable[[str], int]) -> list[Request]:
-    """Of each rule that is submitted, the jobs with most memory, most minutes, most cards.
+def largest_requests(needs: Needs, threads: Callable[[str, int], int]) -> list[Request]:
+    """Of each stage that is submitted, the jobs with most memory, most minutes, most cards.
 
     Parameters
     ----------
     needs
         Requests of the experiment.
     threads
-        Cores of a job of a rule, on which the minutes of an extraction depend.
+        Cores of a job of a rule, where its own say so many: the minutes of an extraction depend
+        on them.
     """
+    stages = [*_of_fetched(needs, threads), *_of_runs(needs, threads), *_of_study(needs, threads)]
+    return [request for jobs in stages for request in _extremes(jobs)]
+
+
+def _of_fetched(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Request]]:
+    """Extraction and measuring of models from elsewhere."""
+    experiment = needs.experiment
+    shards, usual = experiment.runtime.shards, experiment.runtime.threads or CORES
+    trained = {model for models in runs_of(experiment).values() for model in models.values()}
+    packing, part = (threads(rule, usual) for rule in ("extract_signals", "extract_shard"))
+    found = [(model, corpus) for model, corpus in needs.extractions() if model not in trained]
     return [
-        request
-        for rule, jobs in _jobs(needs, threads).items()
-        for request in _extremes(Request(rule, of, need) for of, need in jobs)
+        [
+            Request("extract_signals", f"{m} on {c}", needs.packing(m, c, packing, shards), packing)
+            for m, c in found
+        ],
+        [
+            Request("extract_shard", f"{m} on {c}", needs.extraction(m, c, part, shards), part)
+            for m, c in found
+            if shards > 1
+        ],
+        [
+            Request("measure_heads", f"{m} on {corpus}", needs.measuring(m, corpus, [protocol]))
+            for m in experiment.study.models
+            if m not in trained
+            for corpus, protocol in _single(needs)
+        ],
     ]
 
 
-def _jobs(needs: Needs, threads: Callable[[str], int]) -> dict[str, list[tuple[str, Need]]]:
-    experiment = needs.experiment
-    shards = experiment.runtime.shards
-    varied = set(experiment.variants)
-    study = experiment.study
-    packing, part = threads("extract_signals"), threads("extract_shard")
-    found = {
-        "extract_signals": [
-            (f"{model} on {corpus}", needs.packing(model, corpus, packing, shards))
-            for model, corpus in needs.extractions()
-        ],
-        "extract_shard": [
-            (f"{model} on {corpus}", needs.extraction(model, corpus, part, shards))
-            for model, corpus in needs.extractions()
-            if shards > 1
-        ],
-        "measure_heads": [
-            (f"{model} on {cell.corpus}", needs.measuring(model, cell.corpus, [cell.protocol]))
-            for model in study.models
-            for cell in study.measurements
-            if cell.protocol not in varied
-        ],
-        "measure_nulls": [
-            (f"{c.model} on {c.corpus}", needs.nulls(c.model, c.corpus, c.protocol))
-            for c in null_cells(experiment)
-        ],
-        "judge_claims": [("all models", needs.judging())] if study.claims else [],
-    }
+def _of_runs(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Request]]:
+    """Jobs of models trained here: a run's checkpoints follow each other in one of each kind."""
+    training, extraction, measuring = [], [], []
+    corpora = dict.fromkeys(corpus for _, corpus in needs.extractions())
+    for run, steps in runs_of(needs.experiment).items():
+        last, times = list(steps.values())[-1], len(steps)
+        cores = threads("train_model", 1)
+        training.append(Request("train_model", run, needs.training(last), cores))
+        for corpus in corpora:
+            rule = f"extract_{run}"
+            asked = needs.extraction(last, corpus, threads(rule, 1), times=times)
+            named = f"{times} checkpoints on {corpus}"
+            extraction.append(Request(rule, named, asked, threads(rule, 1)))
+        for corpus, protocol in _single(needs):
+            asked = needs.measuring(last, corpus, [protocol], times=times)
+            measuring.append(Request(f"measure_{run}", f"{times} checkpoints on {corpus}", asked))
+    return [training, extraction, measuring]
+
+
+def _of_study(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Request]]:
+    """Jobs that a model may have whether it is trained here or not, and those of all models."""
+    experiment, study = needs.experiment, needs.experiment.study
+    trained = {model for models in runs_of(experiment).values() for model in models.values()}
+    usual = experiment.runtime.threads or CORES
+    changing = []
+    if study.causal:
+        corpus = study.causal.corpus
+        for model in study.causal.models:
+            cores = threads("change_attention", 1 if model in trained else usual)
+            asked = needs.changing(model, corpus, cores)
+            changing.append(Request("change_attention", f"{model} on {corpus}", asked, cores))
     parts = chunks(study.measurements, experiment.variants, experiment.runtime.chunk)
-    for number, (corpus, protocols) in enumerate(parts):
-        found[f"measure_settings_{number}"] = [
-            (f"{model} on {corpus}", needs.measuring(model, corpus, protocols))
-            for model in study.models
+    settings = [
+        [
+            Request(f"measure_settings_{n}", f"{m} on {corpus}", needs.measuring(m, corpus, names))
+            for m in study.models
         ]
-    return found
+        for n, (corpus, names) in enumerate(parts)
+    ]
+    nulls = [
+        Request(
+            "measure_nulls", f"{c.model} on {c.corpus}", needs.nulls(c.model, c.corpus, c.protocol)
+        )
+        for c in null_cells(experiment)
+    ]
+    judging = [Request("judge_claims", "all models", needs.judging())] if study.claims else []
+    return [changing, *settings, nulls, judging]
+
+
+def _single(needs: Needs) -> list[tuple[str, str]]:
+    """Corpus and protocol of every measurement that has a job of its own."""
+    varied = set(needs.experiment.variants)
+    cells = needs.experiment.study.measurements
+    return [(cell.corpus, cell.protocol) for cell in cells if cell.protocol not in varied]
 
 
 def _extremes(requests: Iterable[Request]) -> list[Request]:
