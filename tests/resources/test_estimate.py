@@ -40,6 +40,24 @@ def test_a_model_without_sizes_is_unknown_with_the_reason():
     assert "minilm-l6: unknown, no `architecture`" in text
 
 
+def test_memory_of_a_training_run_is_that_of_its_training():
+    overrides = ["study=ladder_gpu"]
+    needs = Needs(compose(overrides, ROOT / "conf"), lambda _: None)
+    rows = table(*overrides).set_index("model")
+    small, large = (rows.loc[f"ladder-gpu-rope-{n}-s0 (17 checkpoints)"] for n in (256, 768))
+    model = "ladder-gpu-rope-768-s0-step30517"
+    assert large["memory_gib"] == pytest.approx(needs.training(model).mem_mb / 1024)
+    # States of 64 x 512 tokens, however few those of a pass that is measured are.
+    assert large["gpu_gib"] > 20
+    assert (small["fits"], large["fits"]) == ("yes", "no")
+
+
+def test_the_text_says_that_downloads_are_those_of_weights():
+    text = estimate_text(table("study=ladder_gpu"), "t4", RATE)
+    assert "all together: 0.0 GiB of weights to fetch" in text
+    assert "texts that are fetched come on top" in text
+
+
 def test_a_slower_machine_takes_longer():
     needs = Needs(compose([], ROOT / "conf"), lambda _: None)
     slow, fast = (estimate(needs, "t4", rate)["minutes_here"] for rate in (RATE, 10 * RATE))

@@ -62,6 +62,21 @@ def test_the_memory_of_a_card_is_no_matter_to_a_processor():
     refuse_too_large(needs(*LARGE, "runtime.limits.gpu_memory_gib=24", "runtime.device=cpu"))
 
 
+def test_training_counts_as_well_as_extraction():
+    said = refused("study=ladder_gpu", "runtime.limits.memory_gib=4")
+    assert said.startswith("training of ladder-gpu-rope-256-s0: needs about ")
+    assert "runtime.limits.memory_gib is 4" in said
+    assert "\n" not in said
+    said = refused("study=ladder_gpu", "runtime.limits.gpu_memory_gib=4")
+    assert said.startswith("training of ladder-gpu-rope-256-s0: needs about ")
+    # One card trains, however many an extraction is spread over.
+    more = ("runtime.device=spread", "runtime.gpus=8")
+    assert "1 of 4 GiB" in refused("study=ladder_gpu", "runtime.limits.gpu_memory_gib=4", *more)
+    refuse_too_large(needs("study=ladder", "runtime.limits.memory_gib=4"))
+    asked = ("study=ladder_gpu", "runtime.limits.gpu_memory_gib=4", "runtime.device=cpu")
+    refuse_too_large(needs(*asked))
+
+
 def test_a_model_of_unknown_size_is_not_refused():
     unknown = "model.smollm2-135m.architecture=null"
     refuse_too_large(needs(unknown, "runtime.limits.gpu_memory_gib=24"))

@@ -74,9 +74,10 @@ def estimate(needs: Needs, card: str, rate: float) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        `download_gib` and `disk_gib` (signals and tables of all corpora), `memory_gib` of the
-        largest job, `gpu_gib`, `fits` (whether the card has that much), `minutes_here` and
-        `minutes_gpu` of extraction. NaN, with a `reason`, where the model's sizes are not known.
+        `download_gib` (weights, no texts), `disk_gib` (signals and tables of all corpora, weights
+        that are trained here), `memory_gib` and `gpu_gib` of the larger of extraction and training,
+        `fits` (whether the card has that much), `minutes_here` and `minutes_gpu` of both. NaN, with
+        a `reason`, where the model's sizes are not known.
     """
     if card not in cards():
         raise unknown_name("GPU", card, cards(), "--gpu")
@@ -122,7 +123,7 @@ def _row(needs: Needs, name: str, sizes: Sizes, card: Card, rate: float) -> dict
         / _GIB,
         "memory_gib": max(needs.memory(name, corpus, sizes) for corpus in corpora) * MIB / _GIB,
         "gpu_gib": on_card,
-        "fits": "yes" if on_card <= card.memory else "no",
+        "fits": _fits(on_card, card),
         "minutes_here": minutes(rate),
         "minutes_gpu": minutes(card.half if half else card.float32),
     }
@@ -139,7 +140,17 @@ def _run_row(needs: Needs, name: str, count: int, card: Card, rate: float) -> di
         passes = count * (row[key] - START_MINUTES) + START_MINUTES
         row[key] = passes + needs.training_minutes(name, speed)
     weights = count * sizes.parameters * sizes.stored / _GIB
-    return row | {"download_gib": 0.0, "disk_gib": count * row["disk_gib"] + weights}
+    on_card = max(row["gpu_gib"], needs.training_card_memory(name) * MIB / _GIB)
+    return row | {
+        "disk_gib": count * row["disk_gib"] + weights,
+        "memory_gib": max(row["memory_gib"], needs.training_memory(name) * MIB / _GIB),
+        "gpu_gib": on_card,
+        "fits": _fits(on_card, card),
+    }
+
+
+def _fits(on_card: float, card: Card) -> str:
+    return "yes" if on_card <= card.memory else "no"
 
 
 def estimate_text(table: pd.DataFrame, card: str, rate: float) -> str:
@@ -152,8 +163,8 @@ def estimate_text(table: pd.DataFrame, card: str, rate: float) -> str:
     lines = [shown.drop(columns="reason").fillna("unknown").to_string(index=False)]
     total = table[["download_gib", "disk_gib", "minutes_here", "minutes_gpu"]].sum()
     lines.append(
-        f"all together: {total['download_gib']:.1f} GiB to fetch, {total['disk_gib']:.1f} GiB of "
-        f"results, {total['minutes_here'] / 60:.1f} hours here or "
+        f"all together: {total['download_gib']:.1f} GiB of weights to fetch, "
+        f"{total['disk_gib']:.1f} GiB of results, {total['minutes_here'] / 60:.1f} hours here or "
         f"{total['minutes_gpu'] / 60:.1f} hours on one {cards()[card].label}"
     )
     lines.append(
@@ -164,6 +175,7 @@ def estimate_text(table: pd.DataFrame, card: str, rate: float) -> str:
         index=False
     ):
         lines.append(f"{name}: unknown, {reason}")
+    lines.append("download_gib counts weights; texts that are fetched come on top")
     lines.append(
         "extraction and training only; a forecast from sizes (GPU: the maker's rate), within a "
         "factor of a few"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_wavelets.config.evidence import null_cells
-from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe
+from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe, Recipe
 from attention_wavelets.resources.memory import (
     MIB,
     WAVES_BYTES,
@@ -23,6 +23,7 @@ from attention_wavelets.resources.memory import (
     judging_bytes,
     measuring_bytes,
     training_bytes,
+    training_gpu_bytes,
 )
 from attention_wavelets.resources.sizes import Sizes
 from attention_wavelets.resources.work import (
@@ -132,25 +133,32 @@ class Needs:
 
     def training(self, model: str) -> Need:
         """Of train_model, for any checkpoint of the run."""
-        runtime = self.experiment.runtime
-        sizes = sizes_of(self.experiment, model, self.facts)
-        source = self.experiment.model[model].source
-        assert sizes is not None
-        assert source.kind == "trained"
-        recipe = self.experiment.recipe[source.recipe]
-        gpus = 0 if runtime.device == "cpu" else 1
+        gpus = 0 if self.experiment.runtime.device == "cpu" else 1
         minutes = self.training_minutes(model, _CARD if gpus else _CORE)
-        held = training_bytes(sizes, recipe.batch, recipe.context)
-        return Need(_mib(held), _minutes(minutes), gpus)
+        return Need(self.training_memory(model), _minutes(minutes), gpus)
+
+    def training_memory(self, model: str) -> int:
+        """MiB of memory of a training on the processor."""
+        sizes, recipe = self._trained(model)
+        return _mib(training_bytes(sizes, recipe.batch, recipe.context))
+
+    def training_card_memory(self, model: str) -> int:
+        """MiB on the card of a training."""
+        sizes, recipe = self._trained(model)
+        return _mib(training_gpu_bytes(sizes, recipe.batch, recipe.context))
 
     def training_minutes(self, model: str, rate: float) -> float:
         """Forecast for the run of a checkpoint, at a rate in operations per second."""
+        sizes, recipe = self._trained(model)
+        return training_minutes(sizes, recipe.tokens, recipe.context, recipe.last_step, rate)
+
+    def _trained(self, model: str) -> tuple[Sizes, Recipe]:
+        """Sizes of a model that is trained here, and its recipe."""
         sizes = sizes_of(self.experiment, model, self.facts)
         source = self.experiment.model[model].source
         assert sizes is not None
         assert source.kind == "trained"
-        recipe = self.experiment.recipe[source.recipe]
-        return training_minutes(sizes, recipe.tokens, recipe.context, recipe.last_step, rate)
+        return sizes, self.experiment.recipe[source.recipe]
 
     def extraction(
         self, model: str, corpus: str, threads: int, shards: int = 1, times: int = 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from attention_wavelets.config.checkpoints import runs_of
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.resources.jobs import Needs, sizes_of
 from attention_wavelets.resources.sizes import BYTES
@@ -38,41 +39,56 @@ def refuse_too_many_gpus(needs: Needs, given: int | None) -> None:
 
 def refuse_too_large(needs: Needs) -> None:
     """Refuse models that the limits of the settings have no room for, and say what has."""
-    limits = needs.experiment.runtime.limits
+    runtime = needs.experiment.runtime
+    limits = runtime.limits
+    card = None if runtime.device == "cpu" else limits.gpu_memory_gib
+    smaller = "or a recipe with a smaller batch or context"
+    for run, models in runs_of(needs.experiment).items():
+        model, where = next(iter(models.values())), f"training of {run}"
+        memory = needs.training_memory(model) / _GIB
+        _refuse_memory(memory, limits.memory_gib, where, f"take a machine with more, {smaller}")
+        asked = needs.training_card_memory(model) / _GIB
+        todo = f"take a GPU of {asked / _USABLE:.0f} GiB or more, {smaller}"
+        _refuse_card(asked, card, 1, where, todo)
     for model, corpus in needs.extractions():
         sizes = sizes_of(needs.experiment, model, needs.facts)
         if sizes is None:
             continue
         memory = needs.memory(model, corpus, sizes) / _GIB
-        if limits.memory_gib is not None and memory > limits.memory_gib:
-            raise PipelineError(
-                f"needs about {memory:.1f} GiB of memory, "
-                f"runtime.limits.memory_gib is {limits.memory_gib:g}",
-                f"model {model}",
-                _narrower(needs, model, "take a machine with more, or fewer batch_tokens"),
-            )
-        if limits.gpu_memory_gib is None or needs.experiment.runtime.device == "cpu":
-            continue
-        _refuse_card(needs, model, needs.card_memory(model, corpus, sizes) / _GIB)
+        todo = _narrower(needs, model, "take a machine with more, or fewer batch_tokens")
+        _refuse_memory(memory, limits.memory_gib, f"model {model}", todo)
+        asked = needs.card_memory(model, corpus, sizes) / _GIB
+        cards = runtime.gpus if runtime.device == "spread" else 1
+        _refuse_card(asked, card, cards, f"model {model}", _more_cards(needs, model, asked))
 
 
-def _refuse_card(needs: Needs, model: str, asked: float) -> None:
-    runtime = needs.experiment.runtime
-    one = float(runtime.limits.gpu_memory_gib or 0) * _USABLE
-    cards = runtime.gpus if runtime.device == "spread" else 1
-    if asked <= one * cards:
-        return
+def _refuse_memory(asked: float, limit: float | None, where: str, todo: str) -> None:
+    if limit is not None and asked > limit:
+        raise PipelineError(
+            f"needs about {asked:.1f} GiB of memory, runtime.limits.memory_gib is {limit:g}",
+            where,
+            todo,
+        )
+
+
+def _refuse_card(asked: float, limit: float | None, cards: int, where: str, todo: str) -> None:
+    if limit is not None and asked > limit * _USABLE * cards:
+        raise PipelineError(
+            f"needs about {asked:.1f} GiB of GPU memory, {cards} of {limit:g} GiB "
+            "(runtime.limits.gpu_memory_gib) has too little",
+            where,
+            todo,
+        )
+
+
+def _more_cards(needs: Needs, model: str, asked: float) -> str:
+    one = float(needs.experiment.runtime.limits.gpu_memory_gib or asked) * _USABLE
     count = int(-(-asked // one))
-    raise PipelineError(
-        f"needs about {asked:.1f} GiB of GPU memory, {cards} of {runtime.limits.gpu_memory_gib:g} "
-        "GiB (runtime.limits.gpu_memory_gib) has too little",
-        f"model {model}",
-        _narrower(
-            needs,
-            model,
-            f"take {count} GPUs (runtime.device=spread runtime.gpus={count}) or one of "
-            f"{asked / _USABLE:.0f} GiB or more",
-        ),
+    return _narrower(
+        needs,
+        model,
+        f"take {count} GPUs (runtime.device=spread runtime.gpus={count}) or one of "
+        f"{asked / _USABLE:.0f} GiB or more",
     )
 
 

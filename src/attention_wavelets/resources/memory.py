@@ -15,6 +15,7 @@ __all__ = [
     "rows_bytes",
     "state_bytes",
     "training_bytes",
+    "training_gpu_bytes",
 ]
 
 MIB = 2**20
@@ -106,22 +107,34 @@ def measuring_bytes(sizes: Sizes, sequences: int, row: int, settings: int = 1) -
 
 
 def training_bytes(sizes: Sizes, batch: int, context: int) -> int:
-    """Peak bytes of a process that trains a model in float32.
+    """Peak bytes of a process that trains a model in float32, on batches of `context` tokens."""
+    return _LIBRARIES + _learning(sizes, batch, context)
 
-    Weights, gradients, two moments and a state being written; of every layer the states of a whole
-    batch, and the logits of its tokens twice.
+
+def training_gpu_bytes(sizes: Sizes, batch: int, context: int) -> int:
+    """Peak bytes of the card meanwhile.
+
+    Passes are bfloat16, but sums, norms and what they keep for the way back are float32, so that
+    states take about as much as in float32.
+    """
+    return _CUDA + _learning(sizes, batch, context)
+
+
+def judging_bytes(heads: int) -> int:
+    """Peak bytes of a process that judges the claims about models with so many heads in all."""
+    return 2 * _TABLES + heads * MIB // 2
+
+
+def _learning(sizes: Sizes, batch: int, context: int) -> int:
+    """Bytes of weights, gradients, two moments and a state being written; of every layer the
+    states of a whole batch, and the logits of its tokens three times.
     """
     weights = 4 * 6 * sizes.parameters
     vocabulary = sizes.embeddings // sizes.hidden_size
     # A fused attention keeps no matrix; families with an eager one keep three.
     matrix = 3 * sizes.heads * context if sizes.hooked else 0
     per_token = sizes.layers * (16 * sizes.hidden_size + matrix) + 3 * vocabulary
-    return _LIBRARIES + weights + 4 * batch * context * per_token
-
-
-def judging_bytes(heads: int) -> int:
-    """Peak bytes of a process that judges the claims about models with so many heads in all."""
-    return 2 * _TABLES + heads * MIB // 2
+    return weights + 4 * batch * context * per_token
 
 
 def _passing(sizes: Sizes, dtype: str, positions: int, batch_tokens: int, device: str) -> int:
