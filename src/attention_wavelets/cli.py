@@ -850,10 +850,11 @@ def _add_estimate(commands: Any) -> None:
 
 
 def _needs(experiment: Any) -> Any:
-    """Requests of the jobs, with the sizes of models that were fetched here."""
-    from attention_wavelets.resources.jobs import Needs, fetched_facts
+    """Requests of the jobs, with the sizes of models and texts that were fetched here."""
+    from attention_wavelets.resources.jobs import Needs, built_texts, fetched_facts
 
-    return Needs(experiment, fetched_facts(Path("results") / (experiment.run.name or "")))
+    results = Path("results") / (experiment.run.name or "")
+    return Needs(experiment, fetched_facts(results), built_texts(results))
 
 
 def _add_audit(commands: Any) -> None:

@@ -13,7 +13,7 @@ from attention_wavelets.corpora.documents import read_documents
 from attention_wavelets.corpora.series import draw_series, levels_of, quantised
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.series import power_shares, slope
-from attention_wavelets.training.tokens import encode, learn_tokenizer
+from attention_wavelets.training.tokens import encode, learn_tokenizer, token_bytes
 
 GROUPS = {
     "p8": {"kind": "sinusoids", "periods": [8], "noise": 0.3},
@@ -63,9 +63,10 @@ def test_a_sample_is_a_token_of_a_tokenizer_without_merges():
         "".join(map(chr, range(33, 127))),
         *(body for _, body, _ in draw_series(source(length=64), 64)),
     ]
-    ids, lengths = encode(learn_tokenizer([bodies], 0, 32), bodies)
+    tokenizer = learn_tokenizer([bodies], 0, 32)
+    ids = encode(tokenizer, bodies)
     assert len(ids) == sum(map(len, bodies))
-    assert set(lengths.tolist()) == {1}
+    assert set(token_bytes(tokenizer, ids).tolist()) == {1}
     assert len(set(ids[:94].tolist())) == 94
 
 

@@ -8,16 +8,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from attention_wavelets.attention.capture import HOOKED as HOOKED_CLASSES
 from attention_wavelets.config.compose import compose
+from attention_wavelets.config.schema import LocalSource, Text
 from attention_wavelets.config.slices import canonical, slices
+from attention_wavelets.corpora.documents import Document
 from attention_wavelets.resources.disk import signal_bytes
-from attention_wavelets.resources.jobs import Need, Needs, sizes_of
+from attention_wavelets.resources.jobs import Need, Needs, built_texts, sizes_of
 from attention_wavelets.resources.memory import MIB, extraction_bytes, measuring_bytes
 from attention_wavelets.resources.sizes import HOOKED, Sizes
 from attention_wavelets.resources.work import extraction_operations
+from attention_wavelets.store.documents import write_documents
 from helpers.tiny_study import ROOT
 
 # A forecast may ask for so many times what a job really takes.
@@ -26,6 +30,7 @@ LOOSE = 3
 SNAKEMAKE = 360 * MIB
 COUNT = 16
 CORPUS = "enwiki-96"
+SOURCE = LocalSource(kind="local", path="words.txt")
 
 
 # A process starts with the peak of the one it was forked from, so a small one stands between.
@@ -132,6 +137,60 @@ def test_memory_of_measuring_is_forecast_from_above(run: Run):
     forecast = run.needs.measuring(run.name, CORPUS, ["paper"]).mem_mb * MIB
     taken = run.measuring + SNAKEMAKE
     assert taken <= forecast <= LOOSE * taken
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of results with a corpus of four million bytes of made-up words, and its recipe."""
+    folder = tmp_path_factory.mktemp("texts")
+    random = np.random.default_rng(0)
+    words = ["".join(random.choice(list("abcdefghijklmno"), 6)) for _ in range(20_000)]
+    text = Text(source=SOURCE, format="text", language="en", title="Words", licence="CC0-1.0")
+    for part, count in ((".training", 400), ("", 100)):
+        documents = folder / "corpora" / f"ladder-256{part}" / "documents.parquet"
+        documents.parent.mkdir(parents=True)
+        bodies = (" ".join(random.choice(words, 1400)) for _ in range(count))
+        write_documents(documents, (Document("x", body) for body in bodies), text)
+    return folder
+
+
+def test_memory_of_preparing_a_recipe_is_forecast_from_the_size_of_its_text(texts: Path):
+    experiment = compose(["study=ladder"], ROOT / "conf")
+    needs = Needs(experiment, lambda _: None, built_texts(texts))
+    config = texts / "prepare.json"
+    config.write_text(canonical(slices(experiment)["recipes/ladder/prepare"]))
+    taken = SNAKEMAKE + peak(
+        "prepare-recipe",
+        config=config,
+        training=texts / "corpora/ladder-256.training/documents.parquet",
+        held_out=texts / "corpora/ladder-256/documents.parquet",
+        tokenizer=texts / "tokenizer",
+        tokens=texts / "tokens.npz",
+    )
+    forecast = needs.preparing("ladder").mem_mb * MIB
+    assert taken <= forecast <= LOOSE * taken
+
+
+def test_the_request_for_a_recipe_follows_the_size_of_its_text(texts: Path):
+    experiment = compose(["study=ladder"], ROOT / "conf")
+    known = built_texts(texts)
+    size = known("ladder-256.training")
+    assert size == pytest.approx(400 * 1400 * 7, rel=0.02)
+    assert known("ladder-512.training") is None
+    usual, large, huge = (
+        Needs(experiment, lambda _: None, lambda _, n=n: n) for n in (size, 10**9, 10**10)
+    )
+    for key in ("mem_mb", "runtime"):
+        asked = [getattr(n.preparing("ladder"), key) for n in (usual, large, huge)]
+        assert asked == sorted(asked)
+        assert asked[2] > 5 * asked[0]
+    # Tokens of the text lie in the memory of a training, four bytes each.
+    model = experiment.study.models[0]
+    more = huge.training(model).mem_mb - large.training(model).mem_mb
+    assert more * MIB == pytest.approx(4 * (10**10 - 10**9) / 2, rel=0.01)
+    # Until it is built, a text has as many tokens as are trained on.
+    unknown = Needs(experiment, lambda _: None)
+    assert unknown.preparing("ladder").mem_mb < large.preparing("ladder").mem_mb
 
 
 def test_a_signal_store_is_as_large_as_forecast(run: Run):

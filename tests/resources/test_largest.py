@@ -39,6 +39,7 @@ def test_jobs_of_training_runs_are_among_them():
     experiment = needs.experiment
     runs = [list(steps.values()) for steps in runs_of(experiment).values()]
     asked = {
+        "prepare_recipe": [needs.preparing("ladder-gpu")],
         "train_model": [needs.training(models[0]) for models in runs],
         # One process reads all checkpoints of a run.
         "extract_": [

@@ -77,6 +77,15 @@ def test_training_counts_as_well_as_extraction():
     refuse_too_large(needs(*asked))
 
 
+def test_a_text_with_more_tokens_than_memory_is_refused():
+    experiment = compose(["study=ladder", "runtime.limits.memory_gib=4"], ROOT / "conf")
+    refuse_too_large(Needs(experiment, lambda _: None, lambda _: 10**6))
+    with pytest.raises(PipelineError, match=r"^tokenizer of recipe ladder: needs about \d"):
+        refuse_too_large(Needs(experiment, lambda _: None, lambda _: 10**9))
+    with pytest.raises(PipelineError, match=r"^training of ladder-rope-32-s0: needs about \d"):
+        refuse_too_large(Needs(experiment, lambda _: None, lambda _: 10**10))
+
+
 def test_a_model_of_unknown_size_is_not_refused():
     unknown = "model.smollm2-135m.architecture=null"
     refuse_too_large(needs(unknown, "runtime.limits.gpu_memory_gib=24"))

@@ -319,6 +319,7 @@ def test_a_cluster_gets_what_neither_fetches_nor_takes_seconds():
         "measure_heads",
         "measure_nulls",
         "judge_claims",
+        "prepare_recipe",
         "train_model",
         "change_attention",
         "compare_series",

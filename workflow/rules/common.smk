@@ -19,7 +19,7 @@ try:
     from attention_wavelets.config.variants import chunks
     from attention_wavelets.errors import PipelineError
     from attention_wavelets.interrupts import handle_in_a_thread
-    from attention_wavelets.resources.jobs import CORES, Needs, fetched_facts, sizes_of
+    from attention_wavelets.resources.jobs import CORES, Needs, built_texts, fetched_facts, sizes_of
     from attention_wavelets.resources.limits import refuse_too_large, refuse_too_many_gpus
     from attention_wavelets.resources.shards import split_of
     from attention_wavelets.resources.waits import noted_waits, waits
@@ -39,7 +39,7 @@ except PipelineError as error:
 RUN = EXPERIMENT.run.name
 RESULTS = f"results/{RUN}" if RUN else "results"
 FACTS = fetched_facts(Path(RESULTS))
-NEEDS = Needs(EXPERIMENT, FACTS)
+NEEDS = Needs(EXPERIMENT, FACTS, built_texts(Path(RESULTS)))
 try:
     refuse_too_large(NEEDS)
     given = workflow.resource_settings.resources.get("gpu")
@@ -213,6 +213,7 @@ def need(stage, key, *chunk):
         "encode": lambda w, threads: NEEDS.encoding(w.model, w.corpus),
         "judge": lambda w, threads: NEEDS.judging(),
         "change": lambda w, threads: NEEDS.changing(w.model, w.corpus, threads),
+        "prepare": lambda w, threads: NEEDS.preparing(w.recipe),
         "train": lambda w, threads: NEEDS.training(RUNS[w.run][0]),
         "checkpoints": lambda w, threads: NEEDS.extraction(
             chunk[0][-1], w.corpus, threads, times=len(chunk[0])

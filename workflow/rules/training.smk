@@ -15,11 +15,12 @@ rule prepare_recipe:
         f"{LOGS}/prepare_recipe/{{recipe}}.log",
     benchmark:
         f"{LOGS}/prepare_recipe/{{recipe}}.tsv"
-    localrule: True
     resources:
-        mem_mb=1500,
+        # Of texts that are not built yet a plan knows no sizes; the job is told when it is submitted.
+        mem_mb=need("prepare", "mem_mb"),
+        runtime=need("prepare", "runtime"),
     message:
-        "Learn the tokenizer of recipe {wildcards.recipe} ({resources.mem_mb} MB)"
+        "Learn the tokenizer of recipe {wildcards.recipe} ({resources.mem_mb} MB, {resources.runtime} min)"
     shell:
         "python -m attention_wavelets prepare-recipe --config {input.config:q} --training {input.training:q} --held-out {input.held_out:q} --tokenizer {output.tokenizer:q} --tokens {output.tokens:q} --log {log:q}"
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from attention_wavelets.config.evidence import null_cells
-from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe, Recipe
+from attention_wavelets.config.schema import Condition, Experiment, Measurement, Probe
 from attention_wavelets.resources.memory import (
     MIB,
     WAVES_BYTES,
@@ -22,6 +22,7 @@ from attention_wavelets.resources.memory import (
     gpu_bytes,
     judging_bytes,
     measuring_bytes,
+    preparing_bytes,
     training_bytes,
     training_gpu_bytes,
 )
@@ -29,10 +30,20 @@ from attention_wavelets.resources.sizes import Sizes
 from attention_wavelets.resources.work import (
     extraction_minutes,
     measuring_minutes,
+    preparing_minutes,
     training_minutes,
 )
 
-__all__ = ["CORES", "Need", "Needs", "fetched_facts", "numbers", "positions", "sizes_of"]
+__all__ = [
+    "CORES",
+    "Need",
+    "Needs",
+    "built_texts",
+    "fetched_facts",
+    "numbers",
+    "positions",
+    "sizes_of",
+]
 
 # Cores of an extraction on a cluster whose profile does not say.
 CORES = 4
@@ -46,7 +57,11 @@ _CORE, _CARD = 20e9, 20e12
 # A request in minutes is that many times the forecast, and at least so many.
 _SPARE, _LEAST = 3, 10
 
+# Bytes of text behind a token of a tokenizer with merges: at least, and where it is not built yet.
+_LEAST_BYTES, _USUAL_BYTES = 2, 4
+
 Facts = Callable[[str], Mapping[str, Any] | None]
+Texts = Callable[[str], int | None]
 
 
 @dataclass(frozen=True)
@@ -78,6 +93,23 @@ def fetched_facts(results: Path) -> Facts:
             return None
 
     return facts
+
+
+def built_texts(results: Path) -> Texts:
+    """Bytes of the texts of a corpus below a results folder, None until it is built."""
+    found: dict[str, int] = {}
+
+    def texts(corpus: str) -> int | None:
+        path = results / "corpora" / corpus / "documents.parquet"
+        if corpus not in found and path.is_file():
+            # Planning loads no such library as long as nothing is built.
+            from attention_wavelets.store.documents import text_bytes
+
+            if (size := text_bytes(path)) is not None:
+                found[corpus] = size
+        return found.get(corpus)
+
+    return texts
 
 
 def sizes_of(experiment: Experiment, name: str, facts: Facts) -> Sizes | None:
@@ -124,12 +156,39 @@ class Needs:
         What `config.compose.compose` returned.
     facts
         Architecture facts of a model that has been fetched, else None.
+    texts
+        Bytes of the texts of a corpus that has been built, else None.
     """
 
-    def __init__(self, experiment: Experiment, facts: Facts) -> None:
+    def __init__(
+        self, experiment: Experiment, facts: Facts, texts: Texts = lambda _corpus: None
+    ) -> None:
         self.experiment = experiment
         self.facts = facts
+        self.texts = texts
         self._nulls = {(c.model, c.corpus, c.protocol): c for c in null_cells(experiment)}
+
+    def preparing(self, recipe: str) -> Need:
+        """Of prepare_recipe."""
+        corpora = self.experiment.recipe[recipe].corpora
+        splits = [self.experiment.corpus[corpus].text.split for corpus in corpora]
+        # Held-out documents are read beside those to train on.
+        share = max(split.held_out for split in splits if split is not None)
+        size, tokens = (math.ceil(n / (1 - share)) for n in self._text(recipe))
+        return Need(_mib(preparing_bytes(tokens)), _minutes(preparing_minutes(size)))
+
+    def _text(self, recipe: str) -> tuple[int, int]:
+        """Bytes and tokens of the text that a recipe trains on, at most.
+
+        Until it is built it is taken to have as many tokens as the recipe trains on.
+        """
+        found = self.experiment.recipe[recipe]
+        merged = found.tokenizer.merges > 0
+        sizes = [self.texts(f"{corpus}.training") for corpus in found.corpora]
+        if None in sizes:
+            return found.tokens * (_USUAL_BYTES if merged else 1), found.tokens
+        size = sum(size or 0 for size in sizes)
+        return size, size // (_LEAST_BYTES if merged else 1)
 
     def training(self, model: str) -> Need:
         """Of train_model, for any checkpoint of the run."""
@@ -139,26 +198,29 @@ class Needs:
 
     def training_memory(self, model: str) -> int:
         """MiB of memory of a training on the processor."""
-        sizes, recipe = self._trained(model)
-        return _mib(training_bytes(sizes, recipe.batch, recipe.context))
+        sizes, name = self._trained(model)
+        recipe, (_, tokens) = self.experiment.recipe[name], self._text(name)
+        return _mib(training_bytes(sizes, recipe.batch, recipe.context, tokens))
 
     def training_card_memory(self, model: str) -> int:
         """MiB on the card of a training."""
-        sizes, recipe = self._trained(model)
+        sizes, name = self._trained(model)
+        recipe = self.experiment.recipe[name]
         return _mib(training_gpu_bytes(sizes, recipe.batch, recipe.context))
 
     def training_minutes(self, model: str, rate: float) -> float:
         """Forecast for the run of a checkpoint, at a rate in operations per second."""
-        sizes, recipe = self._trained(model)
+        sizes, name = self._trained(model)
+        recipe = self.experiment.recipe[name]
         return training_minutes(sizes, recipe.tokens, recipe.context, recipe.last_step, rate)
 
-    def _trained(self, model: str) -> tuple[Sizes, Recipe]:
-        """Sizes of a model that is trained here, and its recipe."""
+    def _trained(self, model: str) -> tuple[Sizes, str]:
+        """Sizes of a model that is trained here, and the name of its recipe."""
         sizes = sizes_of(self.experiment, model, self.facts)
         source = self.experiment.model[model].source
         assert sizes is not None
         assert source.kind == "trained"
-        return sizes, self.experiment.recipe[source.recipe]
+        return sizes, source.recipe
 
     def extraction(
         self, model: str, corpus: str, threads: int, shards: int = 1, times: int = 1

@@ -80,7 +80,11 @@ def _of_runs(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Requ
         for corpus, protocol in _single(needs):
             asked = needs.measuring(last, corpus, [protocol], times=times)
             measuring.append(Request(f"measure_{run}", f"{times} checkpoints on {corpus}", asked))
-    return [training, extraction, measuring]
+    preparing = [
+        Request("prepare_recipe", recipe, needs.preparing(recipe))
+        for recipe in needs.experiment.recipe
+    ]
+    return [preparing, training, extraction, measuring]
 
 
 def _of_study(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Request]]:

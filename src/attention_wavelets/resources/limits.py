@@ -50,6 +50,9 @@ def refuse_too_large(needs: Needs) -> None:
         asked = needs.training_card_memory(model) / _GIB
         todo = f"take a GPU of {asked / _USABLE:.0f} GiB or more, {smaller}"
         _refuse_card(asked, card, 1, where, todo)
+    for recipe in needs.experiment.recipe:
+        memory, todo = needs.preparing(recipe).mem_mb / _GIB, "take a machine with more"
+        _refuse_memory(memory, limits.memory_gib, f"tokenizer of recipe {recipe}", todo)
     for model, corpus in needs.extractions():
         sizes = sizes_of(needs.experiment, model, needs.facts)
         if sizes is None:

@@ -12,6 +12,7 @@ __all__ = [
     "gpu_bytes",
     "judging_bytes",
     "measuring_bytes",
+    "preparing_bytes",
     "rows_bytes",
     "state_bytes",
     "training_bytes",
@@ -30,6 +31,8 @@ WAVES_BYTES = 200 * MIB
 _LIBRARIES = 1000 * MIB
 _TABLES = 700 * MIB
 _CUDA = 600 * MIB
+# Counts of the words that a tokenizer is learned from, at most; texts and their tokens at hand.
+_LEARNED, _ENCODED = 400 * MIB, 300 * MIB
 # Sequences whose signals are read, packed or joined at a time.
 _SEQUENCES = 64
 
@@ -106,9 +109,27 @@ def measuring_bytes(sizes: Sizes, sequences: int, row: int, settings: int = 1) -
     return _TABLES + 16 * layer + 3 * whole + settings * 4 * MIB
 
 
-def training_bytes(sizes: Sizes, batch: int, context: int) -> int:
-    """Peak bytes of a process that trains a model in float32, on batches of `context` tokens."""
-    return _LIBRARIES + _learning(sizes, batch, context)
+def preparing_bytes(tokens: int) -> int:
+    """Peak bytes of a process that learns a tokenizer and gives so many tokens.
+
+    Four bytes a token, a quarter to grow into; of those held out four more.
+    """
+    return _TABLES + _LEARNED + _ENCODED + 5 * tokens
+
+
+def training_bytes(sizes: Sizes, batch: int, context: int, tokens: int) -> int:
+    """Peak bytes of a process that trains a model in float32.
+
+    Parameters
+    ----------
+    sizes
+        The model.
+    batch, context
+        Sequences of a step, and tokens of each.
+    tokens
+        Of the text, which lies in memory whole.
+    """
+    return _LIBRARIES + _learning(sizes, batch, context) + 4 * tokens
 
 
 def training_gpu_bytes(sizes: Sizes, batch: int, context: int) -> int:

@@ -11,6 +11,7 @@ __all__ = [
     "extraction_minutes",
     "extraction_operations",
     "measuring_minutes",
+    "preparing_minutes",
     "training_minutes",
 ]
 
@@ -23,6 +24,8 @@ START_MINUTES = 0.5
 # Seconds a layer and step of training, however small it is: calls, and the optimiser.
 _STEP = 0.005
 _READ = 20e9
+# Bytes of text that a tokenizer is learned from, or encodes, in a second.
+_TEXT = 1e6
 # Seconds for one signal of 128 numbers, measured and drawn by one core: `paper`, and the
 # permutations of `rigorous`.
 _SIGNAL = {"paper": 1e-4, "rigorous": 1e-3}
@@ -58,6 +61,11 @@ def extraction_minutes(sizes: Sizes, passes: dict[int, int], rate: float) -> flo
     """
     seconds = extraction_operations(sizes, passes) / (rate * _EFFICIENCY)
     return START_MINUTES + sizes.parameters * sizes.stored / _READ + seconds / 60
+
+
+def preparing_minutes(size: int) -> float:
+    """Minutes of one core to learn a tokenizer on texts of so many bytes, and to encode them."""
+    return START_MINUTES + size / _TEXT / 60
 
 
 def training_minutes(sizes: Sizes, tokens: int, context: int, steps: int, rate: float) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from attention_wavelets.config.schema import LocalSource, Model, Recipe, Tokeniz
 from attention_wavelets.config.training import FAMILIES
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import folder_beside, read_json, write_json
-from attention_wavelets.store.documents import read_documents
+from attention_wavelets.store.documents import read_lengths, read_texts
 from attention_wavelets.store.training import read_tokens, write_tokens
 
 __all__ = ["describe_checkpoint", "prepare_recipe", "train_model"]
@@ -41,30 +41,29 @@ def prepare_recipe(
     tokenizer, tokens
         Folder of a tokenizer and .npz file to write.
     """
-    from attention_wavelets.training.tokens import encode, learn_tokenizer
+    from attention_wavelets.training.tokens import encode, learn_tokenizer, token_bytes
 
-    texts = [_in_equal_parts(paths) for paths in (training, held_out)]
     rules = Tokenizer.model_validate(config["tokenizer"])
-    learned = learn_tokenizer(texts[0], rules.merges, config["context"])
-    arrays = {}
-    for name, documents in zip(("training", "held_out"), texts, strict=True):
-        every = list(chain.from_iterable(documents))
-        arrays[name], arrays[f"{name}_bytes"] = encode(learned, every)
+    # Texts are read anew each time, since many do not fit into memory.
+    learned = learn_tokenizer(_in_equal_parts(training), rules.merges, config["context"])
+    arrays = {
+        name: encode(learned, chain.from_iterable(_in_equal_parts(paths)))
+        for name, paths in (("training", training), ("held_out", held_out))
+    }
+    arrays["held_out_bytes"] = token_bytes(learned, arrays["held_out"])
     with folder_beside(tokenizer) as beside:
         learned.save_pretrained(beside)
         _replace_folder(beside, tokenizer)
     write_tokens(tokens, arrays)
 
 
-def _in_equal_parts(paths: Sequence[Path]) -> list[list[str]]:
+def _in_equal_parts(paths: Sequence[Path]) -> list[Iterator[str]]:
     """Texts of each corpus, in order, until it has as many characters as the shortest corpus."""
-    every = [read_documents(path)["text"].tolist() for path in paths]
-    most = min(sum(map(len, texts)) for texts in every)
-    found = []
-    for texts in every:
-        before = accumulate((len(text) for text in texts), initial=0)
-        found.append([text for text, start in zip(texts, before, strict=False) if start < most])
-    return found
+    lengths = [read_lengths(path) for path in paths]
+    most = min(map(sum, lengths))
+    # Documents that start before the end of the shortest.
+    counts = [sum(start < most for start in accumulate(of, initial=0)) for of in lengths]
+    return [islice(read_texts(path), count) for path, count in zip(paths, counts, strict=True)]
 
 
 def train_model(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -15,7 +16,14 @@ from attention_wavelets.corpora.documents import Document
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.store.atomic import replacing
 
-__all__ = ["SCHEMA", "read_documents", "write_documents"]
+__all__ = [
+    "SCHEMA",
+    "read_documents",
+    "read_lengths",
+    "read_texts",
+    "text_bytes",
+    "write_documents",
+]
 
 SCHEMA = pa.schema(
     [
@@ -83,20 +91,54 @@ def _table(batch: list[Document], first: int, text: Text) -> pa.Table:
 
 def read_documents(path: Path) -> pd.DataFrame:
     """Read what `write_documents` wrote; a missing or damaged file is a `PipelineError`."""
+    with _opened(path) as file:
+        frame: pd.DataFrame = file.read().to_pandas()
+    return frame
+
+
+def read_lengths(path: Path) -> list[int]:
+    """Characters of each document, without reading the texts; errors as of `read_documents`."""
+    with _opened(path) as file:
+        found: list[int] = file.read(columns=["characters"])["characters"].to_pylist()
+    return found
+
+
+def read_texts(path: Path) -> Iterator[str]:
+    """Texts of the documents, in order, few in memory at a time; errors as of `read_documents`."""
+    with _opened(path) as file:
+        for batch in file.iter_batches(ROWS_PER_GROUP, columns=["text"]):
+            yield from batch["text"].to_pylist()
+
+
+def text_bytes(path: Path) -> int | None:
+    """Bytes of all texts, from the file's index alone; None without a readable file."""
+    column = SCHEMA.names.index("text")
+    try:
+        index = pq.read_metadata(path)
+        groups = (index.row_group(number) for number in range(index.num_row_groups))
+        return int(sum(group.column(column).total_uncompressed_size for group in groups))
+    except (OSError, IndexError, pa.ArrowException):
+        return None
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            table = file.read()
+            _refuse_other(file.schema_arrow, path)
+            yield file
     except FileNotFoundError:
         raise PipelineError("file is missing", str(path), "run the rule build_corpus") from None
     except (OSError, pa.ArrowException) as error:
         raise PipelineError(
             f"not a readable Parquet file ({error})", str(path), "delete the file and run again"
         ) from None
-    if not table.schema.equals(SCHEMA):
+
+
+def _refuse_other(schema: pa.Schema, path: Path) -> None:
+    if not schema.equals(SCHEMA):
         raise PipelineError(
-            f"columns are {', '.join(table.column_names)}, not {', '.join(SCHEMA.names)}",
+            f"columns are {', '.join(schema.names)}, not {', '.join(SCHEMA.names)}",
             str(path),
             "delete the file and run again",
         )
-    frame: pd.DataFrame = table.to_pandas()
-    return frame

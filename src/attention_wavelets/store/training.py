@@ -16,7 +16,7 @@ from attention_wavelets.store.atomic import replacing
 
 __all__ = ["read_state", "read_tokens", "write_state", "write_tokens"]
 
-_ARRAYS = ("training", "training_bytes", "held_out", "held_out_bytes")
+_ARRAYS = ("training", "held_out", "held_out_bytes")
 
 
 def write_tokens(path: Path, arrays: Mapping[str, NDArray[np.int32]]) -> None:
@@ -27,14 +27,13 @@ def write_tokens(path: Path, arrays: Mapping[str, NDArray[np.int32]]) -> None:
     path
         A .npz file.
     arrays
-        int32 (T,) each: `training`, `held_out`, and how many bytes of text each token is.
+        int32 (T,) each: `training`, `held_out`, and how many bytes of text each held-out token is.
     """
     with replacing(path) as partial, partial.open("wb") as handle:
-        training, training_bytes, held_out, held_out_bytes = (arrays[name] for name in _ARRAYS)
+        training, held_out, held_out_bytes = (arrays[name] for name in _ARRAYS)
         np.savez_compressed(
             handle,
             training=training,
-            training_bytes=training_bytes,
             held_out=held_out,
             held_out_bytes=held_out_bytes,
         )

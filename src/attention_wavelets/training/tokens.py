@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["BOS", "MASK", "PAD", "encode", "learn_tokenizer"]
+__all__ = ["BOS", "MASK", "PAD", "encode", "learn_tokenizer", "token_bytes"]
 
 # Ids of the special tokens: before every text, in place of a hidden token, never seen.
 BOS, MASK, PAD = 0, 1, 2
 _SPECIAL = {"<bos>": BOS, "<mask>": MASK, "<pad>": PAD}
 _BYTES = 256
 # Texts that are encoded at a time, and characters that pairs are counted in at most.
-_TOGETHER, _LEARNED = 1000, 50_000_000
+_TOGETHER, _LEARNED = 100, 50_000_000
 
 
 def learn_tokenizer(corpora: Sequence[Iterable[str]], merges: int, context: int) -> Any:
@@ -73,20 +74,27 @@ def _first(texts: Iterable[str], most: int) -> Iterator[str]:
         most -= len(text)
 
 
-def encode(tokenizer: Any, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """All tokens of the texts in a row, and how many bytes of text each stands for.
+def encode(tokenizer: Any, texts: Iterable[str]) -> NDArray[np.int32]:
+    """All tokens of the texts in a row: int32 (T,), without special tokens.
 
-    Returns
-    -------
-    ids, lengths
-        Both int32 (T,). Special tokens are not added.
+    Few texts are in memory at a time, and the tokens once.
     """
-    found = []
-    for start in range(0, len(texts), _TOGETHER):
-        part = list(texts[start : start + _TOGETHER])
-        encoded = tokenizer(part, add_special_tokens=False, verbose=False)["input_ids"]
-        found += [np.asarray(one, dtype=np.int32) for one in encoded]
-    ids = np.concatenate(found)
+    rest, found = iter(texts), array("i")
+    while part := list(islice(rest, _TOGETHER)):
+        encoded = tokenizer(
+            part,
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        for ids in encoded["input_ids"]:
+            found.extend(ids)
+    return np.frombuffer(found, dtype=np.int32)
+
+
+def token_bytes(tokenizer: Any, ids: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How many bytes of text each token stands for: int32, shaped as `ids`."""
     # In the byte-level alphabet one character of a token is one byte of the text.
     names = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
-    return ids, np.array([len(name) for name in names], dtype=np.int32)[ids]
+    return np.array([len(name) for name in names], dtype=np.int32)[ids]
