@@ -40,5 +40,6 @@ send_to_gpus(workflow.rules)
 # work a second run would do beside them.
 onstart:
     handle_in_a_thread(signal.SIGTERM)
+    look_for_work_at_ends_of_jobs()
     if workflow.executor_plugin.name == "slurm":
         shell("python -m attention_wavelets cluster-check --orphans")
