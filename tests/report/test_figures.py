@@ -208,6 +208,8 @@ def with_gap(study: StudyTables, gap: str) -> StudyTables:
     if gap == "nan":
         spectra.loc[spectra["model"] == "bert", "excess"] = np.nan
         runs[followed[0]] = np.nan
+        # Undefined of fresh weights only.
+        runs.loc[runs["step"] == 0, followed[1]] = np.nan
         changes = ["change", "change_low", "change_high"]
         causal.loc[causal["model"] == "bert", changes] = np.nan
     elif gap == "columns":
@@ -220,7 +222,7 @@ def with_gap(study: StudyTables, gap: str) -> StudyTables:
     return dataclasses.replace(study, **changed)
 
 
-@pytest.mark.filterwarnings("error::UserWarning")
+@pytest.mark.filterwarnings("error::UserWarning", "error::RuntimeWarning")
 @pytest.mark.parametrize("gap", ["nan", "rows", "columns", "everything"])
 def test_gaps_are_said_not_fatal(
     name: str, gap: str, study: StudyTables, settings: FigureSettings, tmp_path: Path

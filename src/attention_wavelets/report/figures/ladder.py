@@ -36,9 +36,10 @@ def _over_seeds(
     axes: Axes, places: Sequence[float], groups: Sequence[np.ndarray], colour: str, line: str
 ) -> None:
     """Every run a point; the mean with one standard deviation of the seeds to each side."""
-    means = [np.nan if not len(g) else float(np.nanmean(g)) for g in groups]
-    spread = [float(np.nanstd(g, ddof=1)) if len(g) > 1 else np.nan for g in groups]
-    for place, group in zip(places, groups, strict=True):
+    known = [group[~np.isnan(group)] for group in groups]
+    means = [float(g.mean()) if len(g) else np.nan for g in known]
+    spread = [float(g.std(ddof=1)) if len(g) > 1 else np.nan for g in known]
+    for place, group in zip(places, known, strict=True):
         axes.plot([place] * len(group), group, "o", color=colour, markersize=2, alpha=0.6)
     axes.errorbar(
         places, means, yerr=spread, color=colour, linestyle=line, marker="_", capsize=2, linewidth=1
