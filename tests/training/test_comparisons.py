@@ -126,14 +126,20 @@ def test_growth_with_the_tokens_is_no_phase_and_a_step_is(study: Study):
         assert 64 < float(found.loc[f"sudden-s{seed}", "step"]) < 96
 
 
-def test_the_interval_of_training_and_of_what_remains_is_over_seeds(study: Study):
-    gains = np.random.default_rng(20261126).normal(1, 0.1, (5, 3))
-    for place in range(5):
+def grown(study: Study, sizes: int) -> np.ndarray:
+    """Rotary runs of some sizes, whose entropy grows by (size, seed)."""
+    gains = np.random.default_rng(20261126).normal(1, 0.1, (sizes, 3))
+    for place in range(sizes):
         study.add(
             f"rope-{place}",
             lambda seed, step, place=place: gains[place, seed] * (step > 0),
             parameters=1000 * 2**place,
         )
+    return gains
+
+
+def test_the_interval_of_training_and_of_what_remains_is_over_seeds(study: Study):
+    gains = grown(study, sizes=5)
     _, changes, _ = study.compare()
     training = changes[changes["factor"] == "training"].iloc[0]
     expected = stats.ttest_1samp(gains.mean(axis=0), 0)
@@ -258,13 +264,7 @@ def test_the_best_of_more_heads_is_not_compared_between_sizes(study: Study):
 
 def test_each_factor_is_corrected_by_itself(study: Study):
     """What other factors find does not decide whether training counts."""
-    gains = np.random.default_rng(20261126).normal(1, 0.1, (3, 3))
-    for place in range(3):
-        study.add(
-            f"rope-{place}",
-            lambda seed, step, place=place: gains[place, seed] * (step > 0),
-            parameters=1000 * 2**place,
-        )
+    grown(study, sizes=3)
     study.compare()
     changes = pd.read_csv(study.folder / "changes.csv")
     for _, rows in changes.groupby("factor"):

@@ -17,7 +17,7 @@ from scipy import stats
 from attention_wavelets.inference.intervals import FloatArray, clustered_t
 from attention_wavelets.inference.regression import regress
 
-__all__ = ["Contrast", "Factor", "along", "between", "paired"]
+__all__ = ["Contrast", "Factor", "along", "between", "paired", "undefined"]
 
 
 @dataclass(frozen=True)
@@ -104,18 +104,18 @@ def paired(
     first, last = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
     table = _table(last - first, blocks, levels)[0]
     if table is None:
-        return _nothing(0, "duplicates")
+        return undefined(0, "duplicates")
     table = table[~np.isnan(table).all(axis=1)]
     count = len(table)
     if count < 2:
-        return _nothing(count, "few")
+        return undefined(count, "few")
     table = table[:, ~np.isnan(table).any(axis=0)]
     if not table.shape[1]:
-        return _nothing(count, "unbalanced")
+        return undefined(count, "unbalanced")
     change = table.mean(axis=1)
     # Differences of numbers of this size are alike up to rounding.
     if np.ptp(change) <= 1e-12 * np.nanmax(np.abs([first, last])):
-        return _nothing(count, "constant")
+        return undefined(count, "constant")
     interval = clustered_t(change, np.arange(count), confidence, min_clusters=2)
     return Contrast(
         value=float(interval.mean),
@@ -148,15 +148,15 @@ def along(values: ArrayLike, places: ArrayLike, *, confidence: float = 0.95) -> 
     keep = ~(np.isnan(y) | np.isnan(x))
     y, x = y[keep], x[keep]
     if len(y) < 3:
-        return _nothing(len(y), "few")
+        return undefined(len(y), "few")
     fit = regress(y, x, confidence=confidence)
     if fit.reason:
-        return _nothing(fit.n, fit.reason)
+        return undefined(fit.n, fit.reason)
     reach = float(np.ptp(x))
     line = y.mean() + fit.coefficients[0] * (x - x.mean())
     within = float(np.square(y - line).sum())
     if within <= _ROUNDING * float(y @ y):
-        return _nothing(fit.n, "constant")
+        return undefined(fit.n, "constant")
     deviation = math.sqrt(within / fit.degrees)
     return Contrast(
         value=float(fit.coefficients[0]) * reach,
@@ -202,22 +202,22 @@ def between(
     """
     table, names = _table(values, blocks, levels)
 
-    def undefined(n: int, reason: str) -> Factor:
-        return Factor(math.nan, math.nan, dict.fromkeys(references, _nothing(n, reason)), reason)
+    def unknown(n: int, reason: str) -> Factor:
+        return Factor(math.nan, math.nan, dict.fromkeys(references, undefined(n, reason)), reason)
 
     if table is None:
-        return undefined(0, "duplicates")
+        return unknown(0, "duplicates")
     table = table[~np.isnan(table).any(axis=1)]
     count, width = table.shape
     if count < 2 or not references or not {*references, *references.values()} <= {*names}:
-        return undefined(2 * count, "few")
+        return unknown(2 * count, "few")
     means = table.mean(axis=0)
     residual = table - means - table.mean(axis=1, keepdims=True) + table.mean()
     degrees = (count - 1) * (width - 1)
     within = float(np.square(residual).sum())
     explained = float(count * np.square(means - table.mean()).sum())
     if within <= _ROUNDING * float(np.square(table).sum()):
-        return undefined(2 * count, "constant")
+        return unknown(2 * count, "constant")
     mean_square = within / degrees
     error = math.sqrt(2 * mean_square / count)
     half = float(stats.t.ppf(0.5 + confidence / 2, degrees)) * error
@@ -268,6 +268,7 @@ def _over(value: float, deviation: float) -> float:
     return value / deviation if deviation > 0 else math.nan
 
 
-def _nothing(n: int, reason: str) -> Contrast:
+def undefined(n: int, reason: str) -> Contrast:
+    """A comparison of `n` blocks or runs that has no number, and why."""
     none = math.nan
     return Contrast(none, none, none, none, none, n, reason)

@@ -20,7 +20,7 @@ from attention_wavelets.report.trained import (
 
 __all__ = ["ladder_section"]
 
-# A difference counts if chance alone gives one as large less often, for all comparisons together.
+# A difference counts if chance alone gives one as large less often, for all rows of a question.
 _LEVEL = 0.05
 _FACTORS = {
     "training": "Training",

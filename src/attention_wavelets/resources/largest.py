@@ -42,9 +42,8 @@ def _of_fetched(needs: Needs, threads: Callable[[str, int], int]) -> list[list[R
     """Extraction and measuring of models from elsewhere."""
     experiment = needs.experiment
     shards, usual = experiment.runtime.shards, experiment.runtime.threads or CORES
-    trained = {model for models in runs_of(experiment).values() for model in models.values()}
     packing, part = (threads(rule, usual) for rule in ("extract_signals", "extract_shard"))
-    found = [(model, corpus) for model, corpus in needs.extractions() if model not in trained]
+    found = [(model, corpus) for model, corpus in needs.extractions() if not _trained(needs, model)]
     return [
         [
             Request("extract_signals", f"{m} on {c}", needs.packing(m, c, packing, shards), packing)
@@ -58,7 +57,7 @@ def _of_fetched(needs: Needs, threads: Callable[[str, int], int]) -> list[list[R
         [
             Request("measure_heads", f"{m} on {corpus}", needs.measuring(m, corpus, [protocol]))
             for m in experiment.study.models
-            if m not in trained
+            if not _trained(needs, m)
             for corpus, protocol in _single(needs)
         ],
     ]
@@ -90,13 +89,12 @@ def _of_runs(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Requ
 def _of_study(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Request]]:
     """Jobs that a model may have whether it is trained here or not, and those of all models."""
     experiment, study = needs.experiment, needs.experiment.study
-    trained = {model for models in runs_of(experiment).values() for model in models.values()}
     usual = experiment.runtime.threads or CORES
     changing = []
     if study.causal:
         corpus = study.causal.corpus
         for model in study.causal.models:
-            cores = threads("change_attention", 1 if model in trained else usual)
+            cores = threads("change_attention", 1 if _trained(needs, model) else usual)
             asked = needs.changing(model, corpus, cores)
             changing.append(Request("change_attention", f"{model} on {corpus}", asked, cores))
     parts = chunks(study.measurements, experiment.variants, experiment.runtime.chunk)
@@ -115,6 +113,10 @@ def _of_study(needs: Needs, threads: Callable[[str, int], int]) -> list[list[Req
     ]
     judging = [Request("judge_claims", "all models", needs.judging())] if study.claims else []
     return [changing, *settings, nulls, judging]
+
+
+def _trained(needs: Needs, model: str) -> bool:
+    return needs.experiment.model[model].source.kind == "trained"
 
 
 def _single(needs: Needs) -> list[tuple[str, str]]:

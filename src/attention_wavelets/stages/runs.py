@@ -13,7 +13,7 @@ import pandas as pd
 from scipy import stats
 
 from attention_wavelets.config.training import block
-from attention_wavelets.inference.designs import Contrast, along, between, paired
+from attention_wavelets.inference.designs import Contrast, along, between, paired, undefined
 from attention_wavelets.inference.multiple import holm
 from attention_wavelets.inference.shapes import change_point
 from attention_wavelets.report.trained import (
@@ -202,7 +202,7 @@ def _sizes(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ...]]:
     for followed in FOLLOWED:
         places = np.log10(last["parameters"].to_numpy(dtype=np.float64))
         if followed.best and more_heads:
-            found = Contrast(*[math.nan] * 5, n=len(last), reason="best")
+            found = undefined(len(last), "best")
         else:
             found = along(last[followed.name], places, confidence=confidence)
         yield _row(followed, "size", (level, reference), blocks, found)
@@ -217,44 +217,34 @@ def _encodings(table: pd.DataFrame, confidence: float) -> Iterator[tuple[Any, ..
     _, last = _ends(table)
     main = main_objective(table)
     for objective, shared in comparable(last).groupby("objective", sort=False):
-        if shared[["encoding", "block"]].drop_duplicates().shape[0] < 2:
+        levels = list(zip(shared["encoding"], shared["block"], strict=True))
+        if len({*levels}) < 2:
             continue
-        home = reference_block(last[last["objective"] == objective])
-        references = _references(shared, home)
+        references = _references({*levels}, reference_block(last[last["objective"] == objective]))
         about = "" if objective == main else f", {objective}"
         for followed in FOLLOWED:
             found = between(
                 shared[followed.name],
-                shared["encoding"] + _WITHIN + shared["block"],
+                [" in ".join(level) for level in levels],
                 shared["seed"],
-                references,
+                {" in ".join(level): " in ".join(other) for level, other in references.items()},
                 confidence=confidence,
             )
-            for level, contrast in found.contrasts.items():
-                encodings, blocks = zip(
-                    *(name.split(_WITHIN) for name in (level, references[level])), strict=True
-                )
+            for level, other in references.items():
+                encodings, blocks = zip(level, other, strict=True)
+                contrast = found.contrasts[" in ".join(level)]
                 alone = encodings[0] == encodings[1]
                 factor, share = ("block", math.nan) if alone else ("encoding", found.share)
                 yield _row(followed, factor + about, encodings, blocks, contrast, share)
 
 
-# Between an encoding and its block, in the name of a level.
-_WITHIN = " in "
-
-
-def _references(runs: pd.DataFrame, home_block: str) -> dict[str, str]:
-    """Encoding in a block -> the reference encoding in its own block, or in the one given."""
-    found = {
-        (str(encoding), str(own))
-        for encoding, own in zip(runs["encoding"], runs["block"], strict=True)
-    }
-    home = (REFERENCE, home_block)
-    levels = {}
-    for level in sorted(found - {home}):
+def _references(levels: set[tuple[str, str]], home: str) -> dict[tuple[str, str], tuple[str, str]]:
+    """Encoding and block -> the reference encoding, in the same block or else in the one given."""
+    found = {}
+    for level in sorted(levels - {(REFERENCE, home)}):
         own = (REFERENCE, level[1])
-        levels[_WITHIN.join(level)] = _WITHIN.join(own if own in found - {level} else home)
-    return levels
+        found[level] = own if own in levels and own != level else (REFERENCE, home)
+    return found
 
 
 def _remains(
