@@ -27,12 +27,12 @@ LOOKS = {"low": ("#00306f", "o"), "mid": ("#7c7b78", "^"), "high": ("#c9b25c", "
 HEIGHT, COLUMNS = 1.9, 3
 # What a row of a band figure is: kind and control, and its words.
 CHANGES = (
-    ("rows", "", "band removed from rows"),
-    ("rows", "band_part", "band removed as far as others have its energy"),
-    ("rows", "random_band", "as much energy as that from elsewhere"),
+    ("rows", "", "band removed"),
+    ("rows", "band_part", "as far as others have energy"),
+    ("rows", "random_band", "as much from elsewhere"),
     ("rows", "random_phase", "phases of the band drawn"),
-    ("rotary", "", "rotary pairs of the band at rest"),
-    ("rotary", "random_pairs", "as many pairs of others at rest"),
+    ("rotary", "", "rotary pairs at rest"),
+    ("rotary", "random_pairs", "as many of others at rest"),
 )
 
 
@@ -52,7 +52,7 @@ def _panels(
         barren(axes[0])
     found = []
     for panel, (model, text) in zip(axes, places, strict=False):
-        panel.set_title(wrapped(f"{tables.label(model)}, {text}", 34), size="small")
+        panel.set_title(wrapped(f"{tables.label(model)}, {text}", 32), size="small")
         panel.axhline(0, color="0.6", linewidth=0.6)
         found.append((panel, model, text))
     return figure, found
