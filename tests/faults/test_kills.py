@@ -162,7 +162,8 @@ def test_two_runs_at_once_are_told_apart(finished: Project, tmp_path: Path):
     project = fresh(finished, tmp_path)
     running = started(project)
     wait_for_files(project, 3, running)
-    second = project.snakemake()
+    # As both profiles have it; without it Snakemake may name the first run's files before its lock.
+    second = project.snakemake("--rerun-incomplete")
     assert second.returncode != 0
     assert "LockException" in second.stdout + second.stderr
     assert running.wait(240) == 0

@@ -138,7 +138,8 @@ def draw_encoding(tables: StudyTables, settings: FigureSettings) -> Figure:
         for rows, colour, shift in ((first, FRESH, -0.12), (last, TRAINED, 0.12)):
             groups = [
                 rows.loc[
-                    (rows[["objective", "encoding", "block"]] == name).all(axis=1), followed.name
+                    (rows[["objective", "encoding", "block"]] == list(name)).all(axis=1),
+                    followed.name,
                 ].to_numpy(dtype=float)
                 for name in names
             ]
