@@ -201,9 +201,12 @@ def test_jobs_of_a_killed_run_are_found_and_not_run_twice(cluster: Any, tmp_path
 def _onstart() -> str:
     """The lines of the project's Snakefile that look for jobs of a killed run.
 
-    The names in them come from common.smk, which composes a study and is left out here.
+    Of common.smk, which composes a study, only the function that they call comes with them.
     """
     names = "import signal\nfrom attention_wavelets.interrupts import handle_in_a_thread\n"
+    common = (ROOT / "workflow" / "rules" / "common.smk").read_text(encoding="utf-8")
+    name = "def look_for_work_at_ends_of_jobs():"
+    function = name + common.split(name)[1].split("\n\n\n")[0]
     text = (ROOT / "Snakefile").read_text(encoding="utf-8")
     block = text[text.index("onstart:") :].replace("python -m", f"{sys.executable} -m")
-    return f"\n\n{names}{block}"
+    return f"\n\n{names}\n\n{function}\n\n\n{block}"
