@@ -568,11 +568,12 @@ def _add_change_attention(commands: Any) -> None:
         config = _slice(arguments, "causal/{model}/{corpus}")
         device = chosen_device(_device(arguments))
         files = (arguments.sequences, arguments.heads, arguments.signals, arguments.out)
-        change_attention(config, read_json(arguments.manifest), *files, device=device)
+        manifest = read_json(arguments.manifest)
+        change_attention(config, manifest, *files, arguments.work, device=device)
 
     text = "The loss of a model while heads, bands of rows or rotary pairs are taken away."
     parser = _stage(commands, "change-attention", run, text, "model", "corpus")
-    _files(parser, "manifest", "sequences", "heads", "signals", "out")
+    _files(parser, "manifest", "sequences", "heads", "signals", "out", "work")
     _machine_options(parser)
 
 

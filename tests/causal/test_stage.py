@@ -46,7 +46,9 @@ def summary(tmp_path: Path) -> Callable[[list[stage._Change]], pd.DataFrame]:
     def made(asked: list[stage._Change]) -> pd.DataFrame:
         with table_writer(tmp_path / "changes.parquet") as writer:
             for change in asked:
-                writer.append(stage._told(change, DOCUMENTS[1::2]))
+                documents = DOCUMENTS[1::2]
+                found = stage._ran(change, len(documents))
+                writer.append(stage._told(change, documents, found))
         stage.summarise_changes(STATISTICS, [tmp_path / "changes.parquet"], tmp_path / "out.csv")
         return pd.read_csv(tmp_path / "out.csv", keep_default_na=False, na_values=[""])
 
@@ -174,10 +176,11 @@ def test_a_rank_is_the_share_of_draws_that_cost_at_least_as_much(summary):
     keys = {"text": "full", **keys, "excluded": False, "control": ""}
     nothing = {**keys, "kind": "plain", "band": "", "count": 0, "share": np.nan, "replacement": ""}
     base = np.array([3.0, 4.0, 5.0])
-    asked = [stage._Change(nothing, 0, lambda: base), stage._Change(keys, 0, lambda: base + 0.5)]
+    asked = [stage._Change(nothing, 0, lambda: base, {})]
+    asked.append(stage._Change(keys, 0, lambda: base + 0.5, {}))
     for draw, (cost, matched) in enumerate(((0.25, 1.0), (0.5, 0.5), (0.75, 0.0), (0.125, 0.0))):
         beside = {**keys, "control": "matched"}
-        asked.append(stage._Change(beside, draw, partial(np.add, base, cost), matched=matched))
+        asked.append(stage._Change(beside, draw, partial(np.add, base, cost), {}, matched=matched))
     chosen = summary(asked).iloc[1]
     assert chosen["rank"] == 0.5
     assert chosen["matched"] == 0.375

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from attention_wavelets.stages import causal as stage
 from helpers.recipes import add_trained
 from helpers.tiny_study import ROOT, Project, make_project
 
@@ -119,6 +122,60 @@ def test_changed_attention_has_a_loss_per_sequence_and_a_row_per_change(trained:
     assert row["change_low"].isna().item()
     assert row["reason"].item() == "documents"
     assert "Do bands matter?" in (trained.study / "report.html").read_text(encoding="utf-8")
+
+
+def test_changes_that_a_stopped_job_has_made_are_not_made_again(
+    own: Project, monkeypatch: pytest.MonkeyPatch
+):
+    name = "tiny-rope-s0-step12"
+    out = own.results / f"causal/{name}/tiny.parquet"
+    work = out.parent / ".tiny.work"
+    whole, made = out.read_bytes(), []
+    (packed,) = work.iterdir()
+    ran = stage._ran
+
+    def counted(change, sequences):
+        if len(made) == stop:
+            raise KeyboardInterrupt
+        if change.what is not None:
+            made.append(change.keys)
+        return ran(change, sequences)
+
+    def again(**more) -> None:
+        made.clear()
+        stage.change_attention(
+            {**json.loads((out.parent / "tiny.json").read_text()), **more},
+            json.loads((own.results / f"models/{name}/manifest.json").read_text()),
+            own.results / f"sequences/{name}/tiny.zarr.zip",
+            own.results / f"measures/{name}/tiny/paper/heads.parquet",
+            own.results / f"signals/{name}/tiny.zarr.zip",
+            out,
+            work,
+        )
+
+    monkeypatch.setattr(stage, "_ran", counted)
+    stop = -1
+    again()
+    assert not made
+    assert out.read_bytes() == whole
+    # A third draw of rows is run for each text and band; drawn heads and pairs may be there.
+    again(draws=3)
+    controls = Counter(keys["control"] for keys in made if keys["kind"] == "rows")
+    assert controls == {"random_band": 6, "random_phase": 6}
+    assert {keys["control"] for keys in made} <= {*controls, "matched", "random_pairs"}
+    shutil.rmtree(work)
+    stop = 7
+    with pytest.raises(KeyboardInterrupt):
+        again()
+    assert len(list(work.iterdir())) == stop
+    # What cannot be read is made again.
+    damaged = sorted(work.iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:-20])
+    stop = -1
+    again()
+    assert len(made) == len(pd.read_parquet(packed)["key"].unique()) - 6
+    assert out.read_bytes() == whole
+    assert list(work.iterdir()) == [packed]
 
 
 def test_the_page_names_every_column(trained: Project):

@@ -22,10 +22,13 @@ rule change_attention:
         runtime=need("change", "runtime"),
         gpu=need("change", "gpu"),
         device=RUNTIME.device,
+    # No output, so that a job that was killed goes on.
+    params:
+        work=f"{RESULTS}/causal/{{model}}/.{{corpus}}.work",
     message:
         "Change attention of {wildcards.model} on {wildcards.corpus} ({resources.mem_mb} MB, {resources.runtime} min, {resources.gpu} GPU)"
     shell:
-        "python -m attention_wavelets change-attention --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --heads {input.heads:q} --signals {input.signals:q} --out {output.table:q} --device {resources.device} --gpus {resources.gpu} --threads {threads} --log {log:q}"
+        "python -m attention_wavelets change-attention --config {input.config:q} --manifest {input.manifest:q} --sequences {input.sequences:q} --heads {input.heads:q} --signals {input.signals:q} --out {output.table:q} --work {params.work:q} --device {resources.device} --gpus {resources.gpu} --threads {threads} --log {log:q}"
 
 
 rule summarise_changes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,9 +15,12 @@ import numpy as np
 import pandas as pd
 
 from attention_wavelets.causal.heads import by_layer, doses, matched, strongest
+from attention_wavelets.config.slices import canonical
+from attention_wavelets.config.sources import code_digest
 from attention_wavelets.errors import PipelineError
 from attention_wavelets.inference.intervals import clustered_t
 from attention_wavelets.store.arrays import open_group
+from attention_wavelets.store.kept import Kept
 from attention_wavelets.store.sequences import read_sequences
 from attention_wavelets.store.tables import read_table, table_writer, write_csv
 
@@ -51,6 +55,8 @@ class _Change:
 
     losses
         None where the change cannot be made.
+    what
+        All of the change that decides the losses, as JSON can say it; None of what cannot be made.
     reason
         Why not, or why nothing stands beside it.
     energy
@@ -62,6 +68,7 @@ class _Change:
     keys: dict[str, Any]
     draw: int
     losses: Callable[[], np.ndarray] | None
+    what: Mapping[str, Any] | None
     reason: str = ""
     energy: Callable[[], np.ndarray] | None = None
     matched: float = np.nan
@@ -74,10 +81,14 @@ def change_attention(
     heads: Path,
     signals: Path,
     out: Path,
+    work: Path,
     *,
     device: str = "cpu",
 ) -> None:
     """Write the loss of every sequence under every change of attention.
+
+    A job that was stopped goes on with the changes that it has not made; one that is asked for more
+    makes only those.
 
     Parameters
     ----------
@@ -88,6 +99,8 @@ def change_attention(
         extract_signals wrote.
     out
         Parquet file to write: a row per text, change, draw and sequence.
+    work
+        Folder that keeps what changes gave, under keys of what decides it.
     device
         Where the model runs.
 
@@ -108,19 +121,51 @@ def change_attention(
     texts = _texts(config, sequences)
     refuse_other_output(model, texts[0].ids, name)
     scores = _scores(config, heads, signals)
+    kept = Kept(work)
+    keys = set()
     with table_writer(out) as writer:
         for text in texts:
+            decided = _decided(manifest, text)
             changes = list(_changes(config, manifest, model, text, scores))
             bar = tqdm(changes, desc=f"{name}, {text.name}", disable=not sys.stderr.isatty())
             for change in bar:
-                writer.append(_told(change, text.documents))
+                run = partial(_ran, change, len(text.ids))
+                if change.what is None:
+                    found = run()
+                else:
+                    said = canonical({**decided, "change": change.what})
+                    key = hashlib.sha256(said.encode()).hexdigest()[:24]
+                    keys.add(key)
+                    found = kept.get(key, run)
+                writer.append(_told(change, text.documents, found))
+    kept.pack(keys)
 
 
-def _told(change: _Change, documents: np.ndarray) -> pd.DataFrame:
-    """A row per sequence of one change, which is run here."""
-    losses = change.losses() if change.losses else np.full(len(documents), np.nan)
-    told = {"sequence": np.arange(len(losses)), "document": documents, "loss": losses}
-    told["energy"] = change.energy() if change.energy else np.full(len(documents), np.nan)
+def _decided(manifest: Mapping[str, Any], text: _Text) -> dict[str, Any]:
+    """What decides all losses of one text: weights, tokens and code."""
+    return {
+        "code": code_digest("change_attention"),
+        "files": [[file["name"], file["sha256"]] for file in manifest["files"]],
+        "untrained": manifest["untrained"],
+        "dtype": manifest["dtype"],
+        "first": text.first,
+        "tokens": [
+            [*ids.shape, hashlib.sha256(np.ascontiguousarray(ids).tobytes()).hexdigest()]
+            for ids in (text.ids, text.others)
+        ],
+    }
+
+
+def _ran(change: _Change, sequences: int) -> pd.DataFrame:
+    """Loss and energy of every sequence under one change, which is run here; NaN without them."""
+    unknown = np.full(sequences, np.nan)
+    losses = change.losses() if change.losses else unknown
+    return pd.DataFrame({"loss": losses, "energy": change.energy() if change.energy else unknown})
+
+
+def _told(change: _Change, documents: np.ndarray, found: pd.DataFrame) -> pd.DataFrame:
+    """A row per sequence of one change."""
+    told = {"sequence": np.arange(len(found)), "document": documents, **found}
     told["matched"] = np.full(len(documents), change.matched)
     return pd.DataFrame({**change.keys, "draw": change.draw, **told, "reason": change.reason})
 
@@ -170,7 +215,7 @@ def _changes(
     from attention_wavelets.causal.losses import head_outputs, sequence_losses
 
     losses = partial(sequence_losses, model, text.ids, first=text.first)
-    yield _Change(_keys(text, "plain"), 0, losses)
+    yield _Change(_keys(text, "plain"), 0, losses, {})
     known = head_outputs(model, text.others)
     yield from _knockouts(config, model, text, known, scores, losses)
     yield from _row_bands(config, text, losses)
@@ -199,9 +244,11 @@ def _knockouts(
     norms = _norms(model, known)
     counts = doses(norms.size, config["shares"])
 
-    def without(heads: np.ndarray, replacement: Any) -> Callable[[], np.ndarray]:
-        edit = head_edit(model, by_layer(heads, names), known, replacement, config["seed"])
-        return partial(losses, outputs=edit)
+    def without(heads: np.ndarray, replacement: Any) -> tuple[Any, dict[str, Any]]:
+        out = by_layer(heads, names)
+        edit = head_edit(model, out, known, replacement, config["seed"])
+        what = {"heads": out, "replacement": replacement, "seed": config["seed"]}
+        return partial(losses, outputs=edit), what
 
     for excluded, band, (count, share), replacement in product(
         (False, True), BANDS, counts.items(), config["replacements"]
@@ -218,16 +265,16 @@ def _knockouts(
         )
         # As many again must be left for the control.
         if 2 * count > np.count_nonzero(~left_out):
-            yield _Change(keys, 0, None, "heads")
+            yield _Change(keys, 0, None, None, "heads")
             continue
         chosen = strongest(scores[band], count, left_out)
-        yield _Change(keys, 0, without(chosen, replacement))
+        yield _Change(keys, 0, *without(chosen, replacement))
         for draw in range(config["draws"]):
             random = np.random.default_rng([config["seed"], _HEADS_STREAM, draw])
             others, like = matched(chosen, norms, random, left_out)
             beside = {**keys, "control": "matched"}
             share = float(like.mean())
-            yield _Change(beside, draw, without(others, replacement), matched=share)
+            yield _Change(beside, draw, *without(others, replacement), matched=share)
 
 
 def _norms(model: nn.Module, known: Mapping[str, Tensor]) -> np.ndarray:
@@ -255,9 +302,11 @@ def _row_bands(
         control = "" if method == "band" else method
         for draw in range(config["draws"] if method in DRAWN else 1):
             energies = Energies()
-            edit = band_edit(*edges, method, config["seed"] + draw, energies)
+            seed = config["seed"] + draw
+            edit = band_edit(*edges, method, seed, energies)
             keys = _keys(text, "rows", band=band, control=control)
-            yield _Change(keys, draw, partial(losses, rows=edit), energy=energies.means)
+            what = {"band": edges, "method": method, "seed": seed}
+            yield _Change(keys, draw, partial(losses, rows=edit), what, energy=energies.means)
 
 
 def _rotary_bands(
@@ -272,24 +321,28 @@ def _rotary_bands(
     # Cycles per token as shares of the Nyquist frequency, which is 1 / 2.
     tables = {name: 2 * table.cpu().numpy() for name, table in rotary_tables(model).items()}
 
-    def at_rest(chosen: Mapping[str, np.ndarray]) -> np.ndarray:
+    def zeroed(chosen: Mapping[str, np.ndarray]) -> np.ndarray:
         with rotary_zeroed(model, lambda name, _: chosen[name]):
             return losses()
+
+    def at_rest(chosen: Mapping[str, np.ndarray]) -> tuple[Any, dict[str, Any]]:
+        pairs = {name: np.flatnonzero(part).tolist() for name, part in chosen.items()}
+        return partial(zeroed, chosen), {"pairs": pairs}
 
     for band, (low, high) in {**_edges(config), "all": (0.0, np.inf)}.items():
         inside = {name: (table >= low) & (table < high) for name, table in tables.items()}
         count = sum(int(part.sum()) for part in inside.values())
         keys = _keys(text, "rotary", band=band, count=count)
         if rotary_rewritten(model) or not count:
-            yield _Change(keys, 0, None, "pairs" if not count else "rewritten")
+            yield _Change(keys, 0, None, None, "pairs" if not count else "rewritten")
             continue
         fewer = any(2 * part.sum() > part.size for part in inside.values())
         reason = "others" if fewer and band != "all" else ""
-        yield _Change(keys, 0, partial(at_rest, inside), reason)
+        yield _Change(keys, 0, *at_rest(inside), reason)
         for draw in range(0 if fewer else config["draws"]):
             random = np.random.default_rng([config["seed"], _PAIRS_STREAM, draw])
             others = {name: _as_many_others(part, random) for name, part in inside.items()}
-            yield _Change({**keys, "control": "random_pairs"}, draw, partial(at_rest, others))
+            yield _Change({**keys, "control": "random_pairs"}, draw, *at_rest(others))
 
 
 def _as_many_others(chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
