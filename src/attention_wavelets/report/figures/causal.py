@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 from attention_wavelets.config.schema import Figure as FigureSettings
 from attention_wavelets.report.figures.spec import FigureSpec
@@ -93,7 +93,10 @@ def draw_heads(tables: StudyTables, settings: FigureSettings) -> Figure:
                     capsize=1.5,
                 )
         axes.set_xscale("log")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        # The doses themselves: a decade of heads often has one round number, or none.
+        counts = sorted(int(count) for count in rows["count"].unique())
+        axes.set_xticks(counts, [str(count) for count in counts])
+        axes.xaxis.set_minor_locator(NullLocator())
         if rows["change"].isna().all():
             barren(axes)
     outer_labels([p[0] for p in panels], COLUMNS, "heads (number)", "change of loss (nats)")
