@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from attention_wavelets.causal.losses import rotary_tables, sequence_losses
+from attention_wavelets.config.slices import canonical
 from attention_wavelets.stages import causal as stage
 from attention_wavelets.store.tables import table_writer
 from helpers.families import VOCABULARY, build, longrope
@@ -169,6 +170,13 @@ def test_a_dose_that_leaves_too_few_heads_is_undefined_and_is_not_run(summary):
         assert (rows["beyond"].notna() == numbers).all()
         assert ((rows["reason"] == "heads") == ~numbers).all()
     assert told.loc[told["control"] == "matched", "change"].notna().all()
+
+
+def test_what_another_device_or_text_has_given_is_not_taken_over():
+    manifest = {"files": [], "untrained": 0, "dtype": "float32"}
+    texts = [stage._Text("full", ids, DOCUMENTS[:3], IDS[::2], 0) for ids in (IDS[1::2], IDS[::2])]
+    found = [stage._decided(manifest, t, device) for t in texts for device in ("cpu", "cuda")]
+    assert len({canonical(each) for each in found}) == 4
 
 
 def test_a_rank_is_the_share_of_draws_that_cost_at_least_as_much(summary):

@@ -122,10 +122,9 @@ def change_attention(
     refuse_other_output(model, texts[0].ids, name)
     scores = _scores(config, heads, signals)
     kept = Kept(work)
-    keys = set()
     with table_writer(out) as writer:
         for text in texts:
-            decided = _decided(manifest, text)
+            decided = _decided(manifest, text, device)
             changes = list(_changes(config, manifest, model, text, scores))
             bar = tqdm(changes, desc=f"{name}, {text.name}", disable=not sys.stderr.isatty())
             for change in bar:
@@ -133,17 +132,16 @@ def change_attention(
                 if change.what is None:
                     found = run()
                 else:
-                    said = canonical({**decided, "change": change.what})
-                    key = hashlib.sha256(said.encode()).hexdigest()[:24]
-                    keys.add(key)
-                    found = kept.get(key, run)
+                    found = kept.get(canonical({**decided, "change": change.what}), run)
                 writer.append(_told(change, text.documents, found))
-    kept.pack(keys)
+    kept.pack()
 
 
-def _decided(manifest: Mapping[str, Any], text: _Text) -> dict[str, Any]:
-    """What decides all losses of one text: weights, tokens and code."""
+def _decided(manifest: Mapping[str, Any], text: _Text, device: str) -> dict[str, Any]:
+    """What decides all losses of one text: weights, tokens, code, and how a device rounds."""
     return {
+        # A change is a loss less the plain one: rounded otherwise, the two are not compared.
+        "device": device,
         "code": code_digest("change_attention"),
         "files": [[file["name"], file["sha256"]] for file in manifest["files"]],
         "untrained": manifest["untrained"],

@@ -1,8 +1,9 @@
-"""Frames that a stopped job has finished, kept under keys of what decides them."""
+"""Frames that a stopped job has finished, found again by what decides them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -18,9 +19,9 @@ _KEY = "key"
 class Kept:
     """Small frames of equal columns in a work folder, each there whole or not at all.
 
-    A frame is a file of its own as soon as it is made; `pack` joins those that were asked for into
-    one, so that a finished job leaves a single file and a later one takes over what it shares with
-    it. Files that cannot be read count as missing.
+    A frame is a file of its own as soon as it is made; `pack` joins those that this job asked for
+    into one, so that a finished job leaves a single file and a later one takes over what it shares
+    with it. Files that cannot be read count as missing.
 
     Parameters
     ----------
@@ -32,14 +33,17 @@ class Kept:
         self._folder = folder
         self._packed = folder / "done.parquet"
         self._frames: dict[str, pd.DataFrame] = {}
+        self._asked: set[str] = set()
         try:
             for frame in iterate_table(self._packed):
                 self._frames[frame[_KEY].iloc[0]] = frame.drop(columns=_KEY)
         except PipelineError:
             self._frames.clear()
 
-    def get(self, key: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-        """The frame of a key, a plain name; made and kept where there is none."""
+    def get(self, decided: str, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+        """The frame that all of `decided`, any text, decides; made and kept where there is none."""
+        key = hashlib.sha256(decided.encode()).hexdigest()[:24]
+        self._asked.add(key)
         if key not in self._frames:
             path = self._folder / f"{key}.parquet"
             try:
@@ -51,11 +55,11 @@ class Kept:
             self._frames[key] = frame
         return self._frames[key]
 
-    def pack(self, keys: Collection[str]) -> None:
-        """Join the frames of `keys`, which were asked for, and remove all others."""
-        if keys:
+    def pack(self) -> None:
+        """Join the frames that were asked for, and remove all others."""
+        if self._asked:
             with table_writer(self._packed) as writer:
-                for key in sorted(keys):
+                for key in sorted(self._asked):
                     writer.append(self._frames[key].assign(**{_KEY: key}))
         for path in self._folder.glob("*.parquet"):
             if path != self._packed:
